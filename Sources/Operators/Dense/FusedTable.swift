@@ -1,0 +1,1 @@
+let fusedOperators: [OperatorEntry] = []
