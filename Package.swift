@@ -32,10 +32,15 @@ let package = Package(
       name: "Pipelines",
       dependencies: ["Support", "Graph", "Runtime", "Tokenizers", "Schedulers", "Adaptive"], swiftSettings: engine),
     .target(name: "AdaDiff", dependencies: ["CAdaDiff", "Pipelines"], swiftSettings: engine),
+    .systemLibrary(name: "CLibPNG", pkgConfig: "libpng16", providers: [.apt(["libpng-dev"])]),
+    .target(name: "NumpyFiles", dependencies: ["Support"], swiftSettings: engine),
+    .target(name: "PictureFiles", dependencies: ["Support", "CLibPNG"], swiftSettings: engine),
     .executableTarget(
       name: "adadiff-cli",
-      dependencies: ["Pipelines", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      dependencies: ["Pipelines", "NumpyFiles", "PictureFiles", .product(name: "ArgumentParser", package: "swift-argument-parser")],
       swiftSettings: engine),
+    .testTarget(name: "NumpyFilesTests", dependencies: ["NumpyFiles", "Support"], swiftSettings: engine),
+    .testTarget(name: "PictureFilesTests", dependencies: ["PictureFiles", "CLibPNG", "Support"], swiftSettings: engine),
   ],
   cxxLanguageStandard: .cxx17
 )
