@@ -41,6 +41,7 @@ let package = Package(
       swiftSettings: engine),
     .testTarget(name: "NumpyFilesTests", dependencies: ["NumpyFiles", "Support"], swiftSettings: engine),
     .testTarget(name: "PictureFilesTests", dependencies: ["PictureFiles", "CLibPNG", "Support"], swiftSettings: engine),
+    .testTarget(name: "SupportTests", dependencies: ["Support"]),
   ],
   cxxLanguageStandard: .cxx17
 )

@@ -110,9 +110,5 @@ public enum FileBytes {
     }
   }
 
-  private static func errorText(_ code: Int32) -> String {
-    var buffer = [CChar](repeating: 0, count: 256)
-    guard __xpg_strerror_r(code, &buffer, buffer.count) == 0 else { return "error \(code)" }
-    return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-  }
+  private static func errorText(_ code: Int32) -> String { String(cString: strerror(code)) }
 }
