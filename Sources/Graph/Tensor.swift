@@ -12,7 +12,13 @@ public struct Tensor: @unchecked Sendable {
   public var shape: [Int]
   public private(set) var bytes: UnsafeMutableRawBufferPointer
   public private(set) var owner: AnyObject?
-  public var strings: [String]
+  private var stringBlock: StringBlock?
+
+  /// Elements of a string tensor; empty for every other type. Shared by copies of the tensor, like `bytes`.
+  public var strings: [String] {
+    get { stringBlock?.elements ?? [] }
+    nonmutating set { stringBlock?.elements = newValue }
+  }
 
   /// Number of elements (product of `shape`, 1 for a scalar).
   public var count: Int { shape.reduce(1, *) }
@@ -24,7 +30,7 @@ public struct Tensor: @unchecked Sendable {
     self.shape = shape
     self.bytes = bytes
     self.owner = owner
-    self.strings = []
+    stringBlock = type == .string ? StringBlock() : nil
   }
 
   /// Fresh, uninitialised memory (string tensors: empty strings). Throws on overflow and out of memory.
@@ -90,6 +96,11 @@ public struct Tensor: @unchecked Sendable {
     default: throw Failure(.typeMismatch, "an integer tensor is required", actual: type.name)
     }
   }
+}
+
+/// The elements of a string tensor, written only by the operator that produces it.
+private final class StringBlock: @unchecked Sendable {
+  var elements: [String] = []
 }
 
 /// 64-byte aligned heap memory freed with its last reference.
