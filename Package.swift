@@ -13,7 +13,7 @@ let package = Package(
     .executable(name: "adadiff-cli", targets: ["adadiff-cli"]),
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
   ],
   targets: [
     .systemLibrary(name: "CAdaDiff", path: "include"),
@@ -37,10 +37,14 @@ let package = Package(
     .target(name: "PictureFiles", dependencies: ["Support", "CLibPNG"], swiftSettings: engine),
     .executableTarget(
       name: "adadiff-cli",
-      dependencies: ["Pipelines", "NumpyFiles", "PictureFiles", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      dependencies: [
+        "CAdaDiff", "AdaDiff", "Graph", "Operators", "NumpyFiles", "PictureFiles",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
       swiftSettings: engine),
     .testTarget(name: "NumpyFilesTests", dependencies: ["NumpyFiles", "Support"], swiftSettings: engine),
-    .testTarget(name: "PictureFilesTests", dependencies: ["PictureFiles", "CLibPNG", "Support"], swiftSettings: engine),
+    .testTarget(
+      name: "PictureFilesTests", dependencies: ["PictureFiles", "CLibPNG", "Support"], swiftSettings: engine),
     .testTarget(name: "SupportTests", dependencies: ["Support"]),
   ],
   cxxLanguageStandard: .cxx17

@@ -107,7 +107,8 @@ private struct HeaderParser {
       throw Failure(.unsupported, "element type '\(name)' (supported: \(known))", file: file)
     }
     guard !name.hasPrefix(">") || type.byteCount == 1 else {
-      throw Failure(.unsupported, "big-endian element type '\(name)'; save it with array.astype('<\(kind)')", file: file)
+      throw Failure(
+        .unsupported, "big-endian element type '\(name)'; save it with array.astype('<\(kind)')", file: file)
     }
     return type
   }

@@ -15,7 +15,8 @@ extension NumpyArray {
   /// Writes the array as a `.npy` file.
   public func write(toFile path: String) throws(Failure) {
     guard shape.count <= NumpyHeader.maximumRank else {
-      throw Failure(.outOfRange, "an array of \(shape.count) dimensions (at most \(NumpyHeader.maximumRank))", file: path)
+      throw Failure(
+        .outOfRange, "an array of \(shape.count) dimensions (at most \(NumpyHeader.maximumRank))", file: path)
     }
     try FileBytes.write(fileBytes, to: path)
   }

@@ -78,8 +78,10 @@ private func status(of bytes: [UInt8]) -> Status? {
       (file("{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999,), }"), .corrupt, "overflow"),
       (file("{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296), }"), .outOfMemory, "product"),
       (file("{'descr': '<f4', 'fortran_order': False, 'shape': 3, }"), .corrupt, "a shape that is no tuple"),
-      (file("{'descr': '<f4', 'fortran_order': False, 'shape': (\(String(repeating: "1,", count: 99))), }"),
-        .corrupt, "rank"),
+      (
+        file("{'descr': '<f4', 'fortran_order': False, 'shape': (\(String(repeating: "1,", count: 99))), }"),
+        .corrupt, "rank"
+      ),
       (file("{'descr': '<f4', 'shape': (0,), }"), .corrupt, "a missing key"),
       (file("{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (0,), }"), .corrupt, "a repeated key"),
       (file("{'descr': '<f4"), .corrupt, "an open string"),

@@ -37,7 +37,8 @@ final class ProgressDisplay {
     guard quarter > reportedQuarter else { return }
     reportedQuarter = quarter
     Terminal.printError(
-      "\(ProgressDisplay.title(report.stage)): \(report.step)/\(report.total) after \(formatted(seconds: report.seconds))")
+      "\(ProgressDisplay.title(report.stage)): \(report.step)/\(report.total) after \(formatted(seconds: report.seconds))"
+    )
   }
 
   private func bar(_ report: ProgressReport) {
