@@ -36,6 +36,7 @@ let package = Package(
       name: "adadiff-cli",
       dependencies: ["Pipelines", .product(name: "ArgumentParser", package: "swift-argument-parser")],
       swiftSettings: engine),
+    .executableTarget(name: "node-suite", dependencies: ["Graph", "Operators", "Runtime"], swiftSettings: engine),
     .testTarget(name: "SupportTests", dependencies: ["Support"]),
   ],
   cxxLanguageStandard: .cxx17
