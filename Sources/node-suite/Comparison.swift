@@ -73,6 +73,7 @@ enum Comparison {
     case .float8e4m3fn: tensor.bytes.map { decode($0, exponentBits: 4, mantissaBits: 3, bias: 7, special: .nanOnly) }
     case .float8e4m3fnuz:
       tensor.bytes.map { decode($0, exponentBits: 4, mantissaBits: 3, bias: 8, special: .negativeZeroIsNaN) }
+    case .float8e8m0: tensor.bytes.map { $0 == 255 ? .nan : powerOfTwo(Int($0) - 127) }
     case .float8e5m2: tensor.bytes.map { decode($0, exponentBits: 5, mantissaBits: 2, bias: 15, special: .ieee) }
     case .float8e5m2fnuz:
       tensor.bytes.map { decode($0, exponentBits: 5, mantissaBits: 2, bias: 16, special: .negativeZeroIsNaN) }
@@ -99,8 +100,13 @@ enum Comparison {
     }
     let fraction = Double(mantissa) / Double(1 << mantissaBits)
     let power = exponent == 0 ? 1 - bias : exponent - bias
-    var magnitude = exponent == 0 ? fraction : 1 + fraction
-    for _ in 0..<abs(power) { magnitude *= power > 0 ? 2 : 0.5 }
+    let magnitude = (exponent == 0 ? fraction : 1 + fraction) * powerOfTwo(power)
     return negative ? -magnitude : magnitude
+  }
+
+  private static func powerOfTwo(_ exponent: Int) -> Double {
+    var value = 1.0
+    for _ in 0..<abs(exponent) { value *= exponent > 0 ? 2 : 0.5 }
+    return value
   }
 }

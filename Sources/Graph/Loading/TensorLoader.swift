@@ -174,9 +174,9 @@ struct TensorLoader {
     case .uint32: return try narrowed(connx_tensor_uint64_data(proto), UInt64.self, UInt32.self, needed: count)
     case .int32: return try copied(int32, Int32.self)
     case .int16, .uint16, .float16, .bfloat16: return try narrowed(int32, Int32.self, UInt16.self, needed: count)
-    case .int8, .uint8, .float8e4m3fn, .float8e4m3fnuz, .float8e5m2, .float8e5m2fnuz:
+    case .int8, .uint8, .float8e4m3fn, .float8e4m3fnuz, .float8e5m2, .float8e5m2fnuz, .float8e8m0:
       return try narrowed(int32, Int32.self, UInt8.self, needed: count)
-    case .int4, .uint4, .float4e2m1:
+    case .int4, .uint4, .float4e2m1, .int2, .uint2:
       return try narrowed(int32, Int32.self, UInt8.self, needed: type.byteCount(count))
     case .bool:
       let result = try narrowed(int32, Int32.self, UInt8.self, needed: count)
