@@ -34,7 +34,7 @@ let package = Package(
     .executable(name: "adadiff-cli", targets: ["adadiff-cli"]),
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
   ],
   targets: [
     .systemLibrary(name: "CAdaDiff", path: "include"),
@@ -60,10 +60,19 @@ let package = Package(
       name: "Pipelines",
       dependencies: ["Support", "Graph", "Runtime", "Tokenizers", "Schedulers", "Adaptive"], swiftSettings: engine),
     .target(name: "AdaDiff", dependencies: ["CAdaDiff", "Pipelines"], swiftSettings: engine),
+    .systemLibrary(name: "CLibPNG", pkgConfig: "libpng16", providers: [.apt(["libpng-dev"])]),
+    .target(name: "NumpyFiles", dependencies: ["Support"], swiftSettings: engine),
+    .target(name: "PictureFiles", dependencies: ["Support", "CLibPNG"], swiftSettings: engine),
     .executableTarget(
       name: "adadiff-cli",
-      dependencies: ["Pipelines", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      dependencies: [
+        "CAdaDiff", "AdaDiff", "Graph", "Operators", "NumpyFiles", "PictureFiles",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
       swiftSettings: engine),
+    .testTarget(name: "NumpyFilesTests", dependencies: ["NumpyFiles", "Support"], swiftSettings: engine),
+    .testTarget(
+      name: "PictureFilesTests", dependencies: ["PictureFiles", "CLibPNG", "Support"], swiftSettings: engine),
     .testTarget(name: "SupportTests", dependencies: ["Support"]),
     .testTarget(name: "KernelsTests", dependencies: ["KernelTable", "Kernels"]),
   ] + kernelTargets,
