@@ -21,13 +21,13 @@ struct Slice: Operator {
       axes: try node.ints("axes"))
   }
 
-  private struct Range {
+  private struct AxisRange {
     var start = 0
     var step = 1
     var count: Int
   }
 
-  private func ranges(for inputs: [ValueInfo?]) throws -> [Range] {
+  private func ranges(for inputs: [ValueInfo?]) throws -> [AxisRange] {
     let data = try inputs.info(at: 0, named: "data")
     let starts = try attributes?.starts ?? inputs.requiredIntegers(at: 1, named: "starts")
     let ends = try attributes?.ends ?? inputs.requiredIntegers(at: 2, named: "ends")
@@ -39,7 +39,7 @@ struct Slice: Operator {
         .shapeMismatch, "starts, ends, axes and steps must have one length", expected: "\(starts.count)",
         actual: "\(starts.count), \(ends.count), \(axes.count), \(steps?.count ?? starts.count)")
     }
-    var ranges = data.shape.map { Range(count: $0) }
+    var ranges = data.shape.map { AxisRange(count: $0) }
     for (index, axis) in axes.enumerated() {
       ranges[axis] = try Self.range(
         start: starts[index], end: ends[index], step: steps?[index] ?? 1, size: data.shape[axis])
@@ -47,7 +47,7 @@ struct Slice: Operator {
     return ranges
   }
 
-  private static func range(start: Int, end: Int, step: Int, size: Int) throws(Failure) -> Range {
+  private static func range(start: Int, end: Int, step: Int, size: Int) throws(Failure) -> AxisRange {
     guard step != 0 else { throw Failure(.outOfRange, "a slice's step must not be 0") }
     func clamp(_ index: Int, _ low: Int, _ high: Int) -> Int {
       min(max(index < 0 ? index + size : index, low), high)
@@ -57,12 +57,12 @@ struct Slice: Operator {
     if stride > 0 {
       let first = clamp(start, 0, size)
       let count = max(0, clamp(end, 0, size) - first)
-      return Range(start: first, step: stride, count: (count + stride - 1) / stride)
+      return AxisRange(start: first, step: stride, count: (count + stride - 1) / stride)
     }
-    guard size > 0 else { return Range(count: 0) }
+    guard size > 0 else { return AxisRange(count: 0) }
     let first = clamp(start, 0, size - 1)
     let count = max(0, first - clamp(end, -1, size - 1))
-    return Range(start: first, step: stride, count: (count - stride - 1) / -stride)
+    return AxisRange(start: first, step: stride, count: (count - stride - 1) / -stride)
   }
 
   func outputs(for inputs: [ValueInfo?]) throws -> [ValueInfo]? {
