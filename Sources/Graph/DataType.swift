@@ -23,12 +23,16 @@ public enum DataType: Int32, Sendable, Hashable, CaseIterable {
   case uint4 = 21
   case int4 = 22
   case float4e2m1 = 23
+  case float8e8m0 = 24
+  case uint2 = 25
+  case int2 = 26
 
   /// Bits of one element; strings have none (they live in `Tensor.strings`).
   public var bitWidth: Int {
     switch self {
+    case .uint2, .int2: 2
     case .uint4, .int4, .float4e2m1: 4
-    case .uint8, .int8, .bool, .float8e4m3fn, .float8e4m3fnuz, .float8e5m2, .float8e5m2fnuz: 8
+    case .uint8, .int8, .bool, .float8e4m3fn, .float8e4m3fnuz, .float8e5m2, .float8e5m2fnuz, .float8e8m0: 8
     case .uint16, .int16, .float16, .bfloat16: 16
     case .float32, .int32, .uint32: 32
     case .float64, .int64, .uint64, .complex64: 64
@@ -37,13 +41,13 @@ public enum DataType: Int32, Sendable, Hashable, CaseIterable {
     }
   }
 
-  /// Bytes that `count` packed elements occupy (two 4-bit elements share a byte).
+  /// Bytes that `count` packed elements occupy (two 4-bit or four 2-bit elements share a byte, first in the low bits).
   public func byteCount(_ count: Int) -> Int { (count * bitWidth + 7) / 8 }
 
   public var isFloatingPoint: Bool {
     switch self {
     case .float16, .bfloat16, .float32, .float64, .float8e4m3fn, .float8e4m3fnuz, .float8e5m2, .float8e5m2fnuz,
-      .float4e2m1:
+      .float8e8m0, .float4e2m1:
       true
     default: false
     }
