@@ -6,6 +6,27 @@ import PackageDescription
 
 let engine: [SwiftSetting] = [.swiftLanguageMode(.v6)]
 
+/// Flags that select the instruction set of a kernel module. Always optimised: unoptimised vector code would be useless,
+/// and only optimised modules are free of weak library symbols (see scripts/check-isa.sh).
+func kernelSettings(_ define: String, _ flags: [String]) -> [SwiftSetting] {
+  [.swiftLanguageMode(.v6), .define(define), .unsafeFlags(["-O"] + flags + ["-Xcc", "-fno-math-errno"])]
+}
+
+#if arch(x86_64)
+  let kernelModules: [Target.Dependency] = ["KernelsAVX512", "KernelsAVX2", "KernelsPortable"]
+  let kernelTargets: [Target] = [
+    .target(
+      name: "KernelsAVX512", dependencies: ["CSIMD", "KernelTable"],
+      swiftSettings: kernelSettings("KERNELS_AVX512", ["-Xcc", "-march=x86-64-v4"])),
+    .target(
+      name: "KernelsAVX2", dependencies: ["CSIMD", "KernelTable"],
+      swiftSettings: kernelSettings("KERNELS_AVX2", ["-Xcc", "-march=x86-64-v3"])),
+  ]
+#else
+  let kernelModules: [Target.Dependency] = ["KernelsPortable"]
+  let kernelTargets: [Target] = []
+#endif
+
 let package = Package(
   name: "adadiff",
   products: [
@@ -13,7 +34,7 @@ let package = Package(
     .executable(name: "adadiff-cli", targets: ["adadiff-cli"]),
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
   ],
   targets: [
     .systemLibrary(name: "CAdaDiff", path: "include"),
@@ -21,9 +42,16 @@ let package = Package(
       name: "COnnx",
       cxxSettings: [.define("ONNX_ML", to: "1"), .define("ONNX_NAMESPACE", to: "onnx")],
       linkerSettings: [.linkedLibrary("onnx"), .linkedLibrary("onnx_proto"), .linkedLibrary("protobuf")]),
-    .target(name: "Support", swiftSettings: engine),
+    .target(name: "CSIMD"),
+    .systemLibrary(name: "COpenBLAS"),
+    .target(name: "Support", dependencies: ["CSIMD"], swiftSettings: engine),
+    .target(name: "KernelTable", swiftSettings: engine),
+    .target(
+      name: "KernelsPortable", dependencies: ["CSIMD", "KernelTable"],
+      swiftSettings: kernelSettings("KERNELS_PORTABLE", [])),
+    .target(name: "Kernels", dependencies: ["CSIMD", "KernelTable"] + kernelModules, swiftSettings: engine),
     .target(name: "Graph", dependencies: ["Support", "COnnx"], swiftSettings: engine),
-    .target(name: "Operators", dependencies: ["Support", "Graph"], swiftSettings: engine),
+    .target(name: "Operators", dependencies: ["Support", "Graph", "KernelTable", "Kernels", "COpenBLAS"], swiftSettings: engine),
     .target(name: "Runtime", dependencies: ["Support", "Graph", "Operators"], swiftSettings: engine),
     .target(name: "Tokenizers", dependencies: ["Support"], swiftSettings: engine),
     .target(name: "Schedulers", dependencies: ["Support"], swiftSettings: engine),
@@ -32,11 +60,22 @@ let package = Package(
       name: "Pipelines",
       dependencies: ["Support", "Graph", "Runtime", "Tokenizers", "Schedulers", "Adaptive"], swiftSettings: engine),
     .target(name: "AdaDiff", dependencies: ["CAdaDiff", "Pipelines"], swiftSettings: engine),
+    .systemLibrary(name: "CLibPNG", pkgConfig: "libpng16", providers: [.apt(["libpng-dev"])]),
+    .target(name: "NumpyFiles", dependencies: ["Support"], swiftSettings: engine),
+    .target(name: "PictureFiles", dependencies: ["Support", "CLibPNG"], swiftSettings: engine),
     .executableTarget(
       name: "adadiff-cli",
-      dependencies: ["Pipelines", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      dependencies: [
+        "CAdaDiff", "AdaDiff", "Graph", "Operators", "NumpyFiles", "PictureFiles",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
       swiftSettings: engine),
+    .executableTarget(name: "node-suite", dependencies: ["Graph", "Operators", "Runtime"], swiftSettings: engine),
+    .testTarget(name: "NumpyFilesTests", dependencies: ["NumpyFiles", "Support"], swiftSettings: engine),
+    .testTarget(
+      name: "PictureFilesTests", dependencies: ["PictureFiles", "CLibPNG", "Support"], swiftSettings: engine),
     .testTarget(name: "SupportTests", dependencies: ["Support"]),
-  ],
+    .testTarget(name: "KernelsTests", dependencies: ["KernelTable", "Kernels"]),
+  ] + kernelTargets,
   cxxLanguageStandard: .cxx17
 )

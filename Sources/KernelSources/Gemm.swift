@@ -1,0 +1,227 @@
+internal import CSIMD
+
+// The packed matrix product. A register tile is two vectors wide and as many rows high as the registers hold:
+//   AVX-512: 12 × 32 (24 of 32 registers), AVX2: 6 × 16 (12 of 16), portable: 4 × 8 (8 of 16).
+// The accumulators are separate variables: arrays and tuples in a loop end up on the stack.
+
+#if KERNELS_AVX512
+  @inline(__always) var tileRows: Int { 12 }
+#elseif KERNELS_AVX2
+  @inline(__always) var tileRows: Int { 6 }
+#else
+  @inline(__always) var tileRows: Int { 4 }
+#endif
+@inline(__always) var tileColumns: Int { 2 &* lanes }
+@inline(__always) var blockDepth: Int { 256 }
+/// Distance between packed rows of A; a constant, so that it becomes part of the load instructions.
+@inline(__always) var rowStride: Int { blockDepth &+ 16 }
+
+/// C tile = or += A · B for one whole register tile; arguments as in `KernelTable.gemmPanel`.
+@inline(__always)
+func gemmTile(_ depth: Int, _ a: In, _ b: In, _ c: Out, _ cStride: Int, _ accumulate: Bool) {
+  var c0l = csimd_splat(0), c0r = csimd_splat(0)
+  var c1l = csimd_splat(0), c1r = csimd_splat(0)
+  var c2l = csimd_splat(0), c2r = csimd_splat(0)
+  var c3l = csimd_splat(0), c3r = csimd_splat(0)
+  #if KERNELS_AVX512 || KERNELS_AVX2
+    var c4l = csimd_splat(0), c4r = csimd_splat(0)
+    var c5l = csimd_splat(0), c5r = csimd_splat(0)
+  #endif
+  #if KERNELS_AVX512
+    var c6l = csimd_splat(0), c6r = csimd_splat(0)
+    var c7l = csimd_splat(0), c7r = csimd_splat(0)
+    var c8l = csimd_splat(0), c8r = csimd_splat(0)
+    var c9l = csimd_splat(0), c9r = csimd_splat(0)
+    var c10l = csimd_splat(0), c10r = csimd_splat(0)
+    var c11l = csimd_splat(0), c11r = csimd_splat(0)
+  #endif
+  if accumulate {
+    c0l = csimd_load(c + 0 &* cStride)
+    c0r = csimd_load(c + 0 &* cStride + lanes)
+    c1l = csimd_load(c + 1 &* cStride)
+    c1r = csimd_load(c + 1 &* cStride + lanes)
+    c2l = csimd_load(c + 2 &* cStride)
+    c2r = csimd_load(c + 2 &* cStride + lanes)
+    c3l = csimd_load(c + 3 &* cStride)
+    c3r = csimd_load(c + 3 &* cStride + lanes)
+  #if KERNELS_AVX512 || KERNELS_AVX2
+      c4l = csimd_load(c + 4 &* cStride)
+      c4r = csimd_load(c + 4 &* cStride + lanes)
+      c5l = csimd_load(c + 5 &* cStride)
+      c5r = csimd_load(c + 5 &* cStride + lanes)
+  #endif
+  #if KERNELS_AVX512
+      c6l = csimd_load(c + 6 &* cStride)
+      c6r = csimd_load(c + 6 &* cStride + lanes)
+      c7l = csimd_load(c + 7 &* cStride)
+      c7r = csimd_load(c + 7 &* cStride + lanes)
+      c8l = csimd_load(c + 8 &* cStride)
+      c8r = csimd_load(c + 8 &* cStride + lanes)
+      c9l = csimd_load(c + 9 &* cStride)
+      c9r = csimd_load(c + 9 &* cStride + lanes)
+      c10l = csimd_load(c + 10 &* cStride)
+      c10r = csimd_load(c + 10 &* cStride + lanes)
+      c11l = csimd_load(c + 11 &* cStride)
+      c11r = csimd_load(c + 11 &* cStride + lanes)
+  #endif
+  }
+  var pa = a
+  var pb = b
+  var k = depth
+  while k > 0 {
+    let left = csimd_load(pb)
+    let right = csimd_load(pb + lanes)
+    let a0 = csimd_splat(pa[0 &* rowStride])
+    c0l = csimd_fma(a0, left, c0l)
+    c0r = csimd_fma(a0, right, c0r)
+    let a1 = csimd_splat(pa[1 &* rowStride])
+    c1l = csimd_fma(a1, left, c1l)
+    c1r = csimd_fma(a1, right, c1r)
+    let a2 = csimd_splat(pa[2 &* rowStride])
+    c2l = csimd_fma(a2, left, c2l)
+    c2r = csimd_fma(a2, right, c2r)
+    let a3 = csimd_splat(pa[3 &* rowStride])
+    c3l = csimd_fma(a3, left, c3l)
+    c3r = csimd_fma(a3, right, c3r)
+  #if KERNELS_AVX512 || KERNELS_AVX2
+      let a4 = csimd_splat(pa[4 &* rowStride])
+      c4l = csimd_fma(a4, left, c4l)
+      c4r = csimd_fma(a4, right, c4r)
+      let a5 = csimd_splat(pa[5 &* rowStride])
+      c5l = csimd_fma(a5, left, c5l)
+      c5r = csimd_fma(a5, right, c5r)
+  #endif
+  #if KERNELS_AVX512
+      let a6 = csimd_splat(pa[6 &* rowStride])
+      c6l = csimd_fma(a6, left, c6l)
+      c6r = csimd_fma(a6, right, c6r)
+      let a7 = csimd_splat(pa[7 &* rowStride])
+      c7l = csimd_fma(a7, left, c7l)
+      c7r = csimd_fma(a7, right, c7r)
+      let a8 = csimd_splat(pa[8 &* rowStride])
+      c8l = csimd_fma(a8, left, c8l)
+      c8r = csimd_fma(a8, right, c8r)
+      let a9 = csimd_splat(pa[9 &* rowStride])
+      c9l = csimd_fma(a9, left, c9l)
+      c9r = csimd_fma(a9, right, c9r)
+      let a10 = csimd_splat(pa[10 &* rowStride])
+      c10l = csimd_fma(a10, left, c10l)
+      c10r = csimd_fma(a10, right, c10r)
+      let a11 = csimd_splat(pa[11 &* rowStride])
+      c11l = csimd_fma(a11, left, c11l)
+      c11r = csimd_fma(a11, right, c11r)
+  #endif
+    pa += 1
+    pb += tileColumns
+    k &-= 1
+  }
+  csimd_store(c + 0 &* cStride, c0l)
+  csimd_store(c + 0 &* cStride + lanes, c0r)
+  csimd_store(c + 1 &* cStride, c1l)
+  csimd_store(c + 1 &* cStride + lanes, c1r)
+  csimd_store(c + 2 &* cStride, c2l)
+  csimd_store(c + 2 &* cStride + lanes, c2r)
+  csimd_store(c + 3 &* cStride, c3l)
+  csimd_store(c + 3 &* cStride + lanes, c3r)
+  #if KERNELS_AVX512 || KERNELS_AVX2
+    csimd_store(c + 4 &* cStride, c4l)
+    csimd_store(c + 4 &* cStride + lanes, c4r)
+    csimd_store(c + 5 &* cStride, c5l)
+    csimd_store(c + 5 &* cStride + lanes, c5r)
+  #endif
+  #if KERNELS_AVX512
+    csimd_store(c + 6 &* cStride, c6l)
+    csimd_store(c + 6 &* cStride + lanes, c6r)
+    csimd_store(c + 7 &* cStride, c7l)
+    csimd_store(c + 7 &* cStride + lanes, c7r)
+    csimd_store(c + 8 &* cStride, c8l)
+    csimd_store(c + 8 &* cStride + lanes, c8r)
+    csimd_store(c + 9 &* cStride, c9l)
+    csimd_store(c + 9 &* cStride + lanes, c9r)
+    csimd_store(c + 10 &* cStride, c10l)
+    csimd_store(c + 10 &* cStride + lanes, c10r)
+    csimd_store(c + 11 &* cStride, c11l)
+    csimd_store(c + 11 &* cStride + lanes, c11r)
+  #endif
+}
+
+func gemmPanel(
+  _ rows: Int, _ columns: Int, _ depth: Int, _ a: In, _ b: In, _ c: Out, _ cStride: Int, _ accumulate: Bool,
+  _ tile: Out
+) {
+  var row = 0
+  while row < rows {
+    let height = min(tileRows, rows &- row)
+    let from = a + row &* rowStride
+    let to = c + row &* cStride
+    if height == tileRows && columns == tileColumns {
+      gemmTile(depth, from, b, to, cStride, accumulate)
+    } else {
+      // Edges go through a whole tile in scratch memory, with the same arithmetic as whole tiles: an element does not
+      // depend on where the edge lies.
+      if accumulate {
+        for r in 0..<height { map(In(to + r &* cStride), tile + r &* tileColumns, columns) { $0 } }
+      }
+      gemmTile(depth, from, b, tile, tileColumns, accumulate)
+      for r in 0..<height { map(In(tile + r &* tileColumns), to + r &* cStride, columns) { $0 } }
+    }
+    row &+= height
+  }
+}
+
+func epilogue(
+  _ rows: Int, _ columns: Int, _ c: Out, _ cStride: Int, _ bias: In?, _ residual: In?, _ residualStride: Int,
+  _ activation: Int32
+) {
+  withActivation(activation) { f in
+    for row in 0..<rows {
+      let target = c + row &* cStride
+      if let bias, let residual {
+        let r = residual + row &* residualStride
+        var i = 0
+        while i &+ lanes <= columns {
+          csimd_store(target + i, f(csimd_load(target + i) + csimd_load(bias + i) + csimd_load(r + i)))
+          i &+= lanes
+        }
+        if i < columns {
+          let rest = columns &- i
+          let sum =
+            csimd_load_first(target + i, rest) + csimd_load_first(bias + i, rest) + csimd_load_first(r + i, rest)
+          csimd_store_first(target + i, f(sum), rest)
+        }
+      } else if let other = bias ?? residual.map({ $0 + row &* residualStride }) {
+        map(In(target), other, target, columns) { f($0 + $1) }
+      } else {
+        map(In(target), target, columns) { f($0) }
+      }
+    }
+  }
+}
+
+func packPanel(_ b: In, _ rowStride: Int, _ depth: Int, _ columns: Int, _ panel: Out) {
+  var from = b
+  var to = panel
+  for _ in 0..<depth {
+    if columns == tileColumns {
+      csimd_store(to, csimd_load(from))
+      csimd_store(to + lanes, csimd_load(from + lanes))
+    } else if columns >= lanes {
+      csimd_store(to, csimd_load(from))
+      csimd_store(to + lanes, csimd_load_first(from + lanes, columns &- lanes))
+    } else {
+      csimd_store(to, csimd_load_first(from, columns))
+      csimd_store(to + lanes, csimd_splat(0))
+    }
+    from += rowStride
+    to += tileColumns
+  }
+}
+
+func packPanelTransposed(_ b: In, _ rowStride: Int, _ depth: Int, _ columns: Int, _ panel: Out) {
+  var to = panel
+  for k in 0..<depth {
+    for n in 0..<columns { to[n] = b[n &* rowStride &+ k] }
+    for n in columns..<tileColumns { to[n] = 0 }
+    to += tileColumns
+  }
+}

@@ -1,0 +1,61 @@
+internal import CSIMD
+package import KernelTable
+
+/// The kernels of the instruction set that this module is compiled for. Call only on a machine that has it.
+package func kernelTable() -> KernelTable {
+  #if KERNELS_AVX512
+    let name: StaticString = "avx512"
+  #elseif KERNELS_AVX2
+    let name: StaticString = "avx2"
+  #else
+    let name: StaticString = "portable"
+  #endif
+  return KernelTable(
+    named: name,
+    gemm: GemmShape(tileRows: tileRows, tileColumns: tileColumns, blockDepth: blockDepth, rowStride: rowStride),
+    add: add,
+    subtract: subtract,
+    multiply: multiply,
+    divide: divide,
+    minimum: minimum,
+    maximum: maximum,
+    addScalar: addScalar,
+    multiplyScalar: multiplyScalar,
+    subtractScalar: subtractScalar,
+    scalarSubtract: scalarSubtract,
+    divideScalar: divideScalar,
+    scalarDivide: scalarDivide,
+    negate: negate,
+    absolute: absolute,
+    squareRoot: squareRoot,
+    reciprocal: reciprocal,
+    relu: relu,
+    exp: exponential,
+    sigmoid: sigmoid,
+    tanh: hyperbolicTangent,
+    erf: errorFunction,
+    silu: silu,
+    gelu: gelu,
+    geluTanh: geluTanh,
+    quickGelu: quickGelu,
+    geglu: geglu,
+    fromFloat16: fromFloat16,
+    toFloat16: toFloat16,
+    fromBFloat16: fromBFloat16,
+    toBFloat16: toBFloat16,
+    sum: rowSum,
+    squaredDeviations: squaredDeviations,
+    rowMaximum: rowMaximum,
+    expAndSum: expAndSum,
+    softmaxRow: softmaxRow,
+    normalizeRow: normalizeRow,
+    scaleShift: scaleShift,
+    channelMoments: channelMoments,
+    scaleShiftChannels: scaleShiftChannels,
+    accumulate: accumulate,
+    multiplyAdd: multiplyAdd,
+    gemmPanel: gemmPanel,
+    epilogue: epilogue,
+    packPanel: packPanel,
+    packPanelTransposed: packPanelTransposed)
+}

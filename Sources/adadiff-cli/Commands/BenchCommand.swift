@@ -1,0 +1,159 @@
+import ArgumentParser
+import CAdaDiff
+import Graph
+import NumpyFiles
+import Support
+
+struct BenchCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "bench",
+    abstract: "Measure a pipeline or an ONNX model: median time of several runs.",
+    discussion: """
+      A folder is measured as a pipeline (one picture per run), a file as a model. A model's inputs are given with \
+      --input or made up: zeros of the declared shape, free dimensions set with --dim (default 1).
+
+      EXAMPLES:
+        adadiff bench --steps 10 --runs 3
+            The bundled pipeline.
+        adadiff bench unet/model.onnx --dim batch_size=2 --dim height=64 --dim width=64 --dim sequence_length=77 --profile
+            One network call, with the time of every kind of operator.
+      """)
+
+  @Argument(help: "Pipeline folder or ONNX file (default: the bundled pipeline).")
+  var model: String?
+
+  @Option(help: ArgumentHelp("Timed runs, after one that warms up; the median is reported.", valueName: "n"))
+  var runs = 5
+
+  @Option(help: ArgumentHelp("Sampling steps of a pipeline, or auto.", valueName: "n"))
+  var steps = "10"
+
+  @Option(help: ArgumentHelp("Prompt of a pipeline.", valueName: "text"))
+  var prompt = BundledModel.prompt
+
+  @Option(help: ArgumentHelp("Input of a model; repeatable.", valueName: "name=file.npy"))
+  var input: [String] = []
+
+  @Option(help: ArgumentHelp("Size of a free dimension of a model; repeatable.", valueName: "name=size"))
+  var dim: [String] = []
+
+  @Option(help: ArgumentHelp("Threads to compute on (default: all allowed processors).", valueName: "n"))
+  var threads: Int?
+
+  @Flag(help: "Print the time of every kind of operator.")
+  var profile = false
+
+  @OptionGroup(title: "Output") var outputOptions: OutputOptions
+
+  func run() throws {
+    guard (1...10_000).contains(runs) else { throw Failure(.outOfRange, "--runs must be 1 to 10,000") }
+    let options = try LibraryOptions()
+    try options.setCancelToken(try Interruption.token())
+    if let threads { try options.set("threads", threads) }
+    if profile { try options.set("profile", true) }
+    let path = if let model { model } else { try BundledModel.folder() }
+    if Paths.isFolder(path) {
+      try measurePipeline(path, options: options)
+    } else {
+      try measureModel(path, options: options)
+    }
+  }
+
+  private func measurePipeline(_ path: String, options: LibraryOptions) throws {
+    try options.set("steps", steps)
+    try options.set("seed", 0)
+    let pipeline = try LibraryPipeline(path: path, options: options)
+    var results: [LibraryResult] = []
+    try measure(path) {
+      let result = try pipeline.generate(prompt, options: options)
+      results.append(result)
+      return (result.totalSeconds, try JSON.parse(result.reportText))
+    } detail: {
+      guard let last = results.last else { return }
+      Terminal.print("\(last.stepsPlanned) steps, \(last.networkCalls) network calls, \(last.width)×\(last.height)")
+      for stage in last.stages {
+        let times = results.dropFirst().compactMap { result in result.stages.first { $0.name == stage.name }?.seconds }
+        Terminal.print("  \(ProgressDisplay.title(stage.name)): \(formatted(seconds: BenchCommand.median(times)))")
+      }
+    }
+  }
+
+  private func measureModel(_ path: String, options: LibraryOptions) throws {
+    let model = try LibraryModel(path: path, options: options)
+    var inputs = try input.map { try LibraryTensor(argument: $0) }
+    let sizes = try dimensions()
+    for port in model.inputs where !inputs.contains(where: { $0.name == port.name }) {
+      inputs.append(try port.zeros(sizes))
+    }
+    try measure(path) {
+      let clock = ContinuousClock()
+      var report = JSON.null
+      let elapsed = try clock.measure { report = try model.run(inputs, outputs: [], options: options).report }
+      let wall = Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) * 1e-18
+      return (report["milliseconds"]?.double.map { $0 / 1000 } ?? wall, report)
+    } detail: {
+      for input in inputs { Terminal.print("  \(input.name): \(input.type.name)\(input.shape)") }
+    }
+  }
+
+  /// One warm-up, then `runs` timed calls of `body`, which returns seconds and the report.
+  private func measure(
+    _ path: String, _ body: () throws -> (Double, JSON), detail: () throws -> Void
+  ) throws {
+    let first = try body().0
+    var times: [Double] = []
+    var report = JSON.null
+    for _ in 0..<runs {
+      let (seconds, latest) = try body()
+      times.append(seconds)
+      report = latest
+    }
+    let median = BenchCommand.median(times)
+    if outputOptions.json {
+      Terminal.print(
+        JSON.object([
+          "status": "OK", "model": .string(path), "first_ms": JSON(first * 1000), "median_ms": JSON(median * 1000),
+          "runs_ms": .array(times.map { JSON($0 * 1000) }), "report": report,
+        ]).text)
+      return
+    }
+    Terminal.print(path)
+    try detail()
+    let range = "\(formatted(seconds: times.min() ?? 0)) to \(formatted(seconds: times.max() ?? 0))"
+    Terminal.print(
+      "Median of \(runs): \(formatted(seconds: median)) (\(range); the first run took \(formatted(seconds: first)))")
+    if profile { OperatorTimes(report).print() }
+  }
+
+  /// 0 for no values.
+  static func median(_ values: [Double]) -> Double {
+    guard !values.isEmpty else { return 0 }
+    let sorted = values.sorted()
+    return (sorted[(sorted.count - 1) / 2] + sorted[sorted.count / 2]) / 2
+  }
+
+  private func dimensions() throws(Failure) -> [String: Int] {
+    var sizes: [String: Int] = [:]
+    for argument in dim {
+      let parts = argument.split(separator: "=", omittingEmptySubsequences: false)
+      guard parts.count == 2, let size = Int(parts[1]), size >= 0 else {
+        throw Failure(.invalidArgument, "--dim takes name=size", actual: "'\(argument)'")
+      }
+      sizes[String(parts[0])] = size
+    }
+    return sizes
+  }
+}
+
+extension LibraryPort {
+  /// Zeros of the declared type and shape; `sizes` gives free dimensions by name, others become 1.
+  func zeros(_ sizes: [String: Int]) throws(Failure) -> LibraryTensor {
+    guard let type, type != .string, let dimensions else {
+      throw Failure(.invalidArgument, "input '\(name)' (\(declaration)) cannot be made up; give it with --input")
+    }
+    let shape = dimensions.map { Int($0) ?? sizes[$0] ?? 1 }
+    let count = try CheckedSize.product(shape, of: "input '\(name)'")
+    return LibraryTensor(
+      name: name, type: type, shape: shape, bytes: [UInt8](repeating: 0, count: type.byteCount(count)))
+  }
+}

@@ -1,0 +1,202 @@
+import ArgumentParser
+import CAdaDiff
+import NumpyFiles
+import PictureFiles
+import Support
+
+struct GenerateCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "generate",
+    abstract: "Make a picture from a text.",
+    discussion: """
+      The number of sampling steps decides quality and time. With `--steps auto` (the default) the pipeline's policy, a \
+      small network trained for it, reads the prompt and picks the number; a pipeline without one uses its scheduler's \
+      default. The same seed, prompt and options give the same picture on every machine and number of threads.
+
+      EXAMPLES:
+        adadiff generate
+            The bundled model with its own prompt; writes adadiff.png.
+        adadiff generate "three red apples left of a cat" --output apples.png --count 4
+            Four pictures: apples-1.png to apples-4.png.
+        adadiff generate "a lighthouse" --model ./sd15-onnx --steps 25 --scheduler euler --guidance 6 --seed 42
+            Seed 42 gives the same noise as torch.manual_seed(42).
+        adadiff generate "a cat" --latents noise.npy --save-trajectory steps.npy --report report.json
+            Own noise in, the latents after every step out; shapes (count, channels, height, width) and
+            (steps, count, channels, height, width), float32.
+      """)
+
+  @Argument(help: ArgumentHelp("What the picture shows.", discussion: "Optional with the bundled model."))
+  var prompt: String?
+
+  @OptionGroup(title: "Pipeline") var pipeline: PipelineOptions
+
+  @Option(help: ArgumentHelp("What the picture should not show.", valueName: "text"))
+  var negative: String?
+
+  @Option(help: ArgumentHelp("Sampling steps, 1 to 1000, or auto.", valueName: "n"))
+  var steps = "auto"
+
+  @Option(
+    help: ArgumentHelp(
+      "Scheduler: a diffusers class name or a short form such as ddim, euler, dpmsolver-multistep.",
+      discussion: "`adadiff version --schedulers` lists them. Default: the pipeline's own.", valueName: "name"))
+  var scheduler: String?
+
+  @Option(help: ArgumentHelp("Guidance scale; 1 or less switches guidance off.", valueName: "g"))
+  var guidance: Double?
+
+  @Option(help: ArgumentHelp("Seed of the noise, as torch.manual_seed (default: drawn, and printed).", valueName: "s"))
+  var seed: Int?
+
+  @Option(help: ArgumentHelp("Pixels (default: the model's own size).", valueName: "w"))
+  var width: Int?
+
+  @Option(help: ArgumentHelp("Pixels (default: the model's own size).", valueName: "h"))
+  var height: Int?
+
+  @Option(
+    help: ArgumentHelp("Pictures to make; above 1 the files are called name-1.png, name-2.png, …", valueName: "n"))
+  var count = 1
+
+  @Option(help: ArgumentHelp("Initial noise instead of a drawn one, as a .npy file.", valueName: "file.npy"))
+  var latents: String?
+
+  @Option(name: .shortAndLong, help: ArgumentHelp("Picture to write.", valueName: "file.png"))
+  var output = "adadiff.png"
+
+  @Option(help: ArgumentHelp("Write the final latents.", valueName: "file.npy"))
+  var saveLatents: String?
+
+  @Option(help: ArgumentHelp("Write the latents after every step.", valueName: "file.npy"))
+  var saveTrajectory: String?
+
+  @Option(help: ArgumentHelp("Write the report: steps, actions, times, policy.", valueName: "file.json"))
+  var report: String?
+
+  @OptionGroup(title: "Output") var outputOptions: OutputOptions
+
+  func run() throws {
+    let folder = try pipeline.folder()
+    let prompt = try promptText()
+    for path in pictureFiles + [saveLatents, saveTrajectory, report].compactMap({ $0 }) {
+      try Paths.requireWritable(path)
+    }
+    let display = ProgressDisplay(quiet: outputOptions.quiet || outputOptions.json)
+    let options = try pipeline.libraryOptions(output: outputOptions, progress: display)
+    try apply(to: options)
+    let trajectory = Trajectory()
+    if saveTrajectory != nil { try options.onPreview { trajectory.append($0) } }
+
+    defer { display.finishLine() }
+    let result = try LibraryPipeline(path: folder, options: options).generate(prompt, options: options)
+    display.finishLine()
+
+    try writePictures(result, prompt: prompt)
+    if let saveLatents, let latents = result.latents {
+      try NumpyArray(shape: latents.shape, floats: latents.values).write(toFile: saveLatents)
+    }
+    if let saveTrajectory { try trajectory.write(toFile: saveTrajectory) }
+    if let report { try FileBytes.write(Array((result.reportText + "\n").utf8), to: report) }
+    if outputOptions.json {
+      try printJSON(result)
+    } else {
+      GenerateSummary(result: result, files: pictureFiles, prompt: prompt, folder: pipeline.model).print()
+    }
+  }
+
+  private func promptText() throws(Failure) -> String {
+    if let prompt { return prompt }
+    guard pipeline.model == nil else { throw Failure(.invalidArgument, "a prompt is required with --model") }
+    return BundledModel.prompt
+  }
+
+  private var pictureFiles: [String] {
+    count > 1 && count <= 1000 ? (1...count).map { Paths.numbered(output, $0) } : [output]
+  }
+
+  private func apply(to options: LibraryOptions) throws(Failure) {
+    try options.set("steps", steps)
+    try options.set("count", count)
+    if let negative { try options.set("negative_prompt", negative) }
+    if let scheduler { try options.set("scheduler", SchedulerName.resolve(scheduler)) }
+    if let guidance { try options.set("guidance_scale", guidance) }
+    if let seed { try options.set("seed", seed) }
+    if let width { try options.set("width", width) }
+    if let height { try options.set("height", height) }
+    if let latents {
+      let array = try NumpyArray(readingFile: latents)
+      do {
+        try options.set("latents", try array.floats(), shape: array.shape)
+      } catch {
+        throw error.adding(file: latents)
+      }
+    }
+  }
+
+  private func writePictures(_ result: LibraryResult, prompt: String) throws {
+    for (index, path) in pictureFiles.enumerated() where index < result.imageCount {
+      let bytes = try result.withPixels(index) {
+        try PNGFile.encode(
+          pixels: $0, width: result.width, height: result.height, text: pictureText(result, prompt: prompt))
+      }
+      guard let bytes else { throw Failure(.internalError, "picture \(index) has no pixels") }
+      try FileBytes.write(bytes, to: path)
+    }
+  }
+
+  /// The text that diffusion front ends read from a picture (key `parameters`), and the prompt alone.
+  private func pictureText(_ result: LibraryResult, prompt: String) -> [(keyword: String, value: String)] {
+    var parameters = prompt
+    if let negative, !negative.isEmpty { parameters += "\nNegative prompt: \(negative)" }
+    parameters += "\nSteps: \(result.stepsPlanned), Sampler: \(result.scheduler), "
+    if let guidance { parameters += "CFG scale: \(guidance), " }
+    parameters += "Seed: \(result.seed), Size: \(result.width)x\(result.height)"
+    let version = LibraryCall.string(adadiff_version()) ?? ""
+    return [("parameters", parameters), ("prompt", prompt), ("Software", "AdaDiff \(version)")]
+  }
+
+  private func printJSON(_ result: LibraryResult) throws {
+    var members: [String: JSON] = [
+      "status": "OK", "images": .array(pictureFiles.map { .string($0) }), "seed": JSON(result.seed),
+      "steps": JSON(result.stepsPlanned), "report": try JSON.parse(result.reportText),
+    ]
+    for (key, path) in ["latents": saveLatents, "trajectory": saveTrajectory, "report_file": report] {
+      if let path { members[key] = .string(path) }
+    }
+    Terminal.print(JSON.object(members).text)
+  }
+}
+
+/// Latents after every step, in the order they arrived.
+private final class Trajectory {
+  private var shape: [Int] = []
+  private var values: [Float] = []
+  private var steps = 0
+
+  func append(_ preview: PreviewReport) {
+    shape = preview.shape
+    values += preview.latents
+    steps += 1
+  }
+
+  /// (steps, count, channels, height, width)
+  func write(toFile path: String) throws(Failure) {
+    try NumpyArray(shape: [steps] + shape, floats: values).write(toFile: path)
+  }
+}
+
+/// Short forms of scheduler names.
+enum SchedulerName {
+  /// The class whose name equals `name` without case, hyphens, `Scheduler` and `Discrete`; else `name` itself, which the
+  /// library answers with the list of known names.
+  static func resolve(_ name: String) -> String {
+    let known = LibraryCall.names(ADADIFF_LIST_SCHEDULERS)
+    return known.first { $0 == name } ?? known.first { short($0) == short(name) } ?? name
+  }
+
+  private static func short(_ name: String) -> String {
+    var text = name.lowercased().filter { $0.isLetter || $0.isNumber }
+    for part in ["scheduler", "discrete"] { text = text.replacing(part, with: "") }
+    return text
+  }
+}
