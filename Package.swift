@@ -55,11 +55,15 @@ let package = Package(
     .target(name: "Runtime", dependencies: ["Support", "Graph", "Operators"], swiftSettings: engine),
     .target(name: "Tokenizers", dependencies: ["Support"], swiftSettings: engine),
     .target(name: "Schedulers", dependencies: ["Support"], swiftSettings: engine),
-    .target(name: "Adaptive", dependencies: ["Support", "Runtime"], swiftSettings: engine),
+    .target(name: "Adaptive", dependencies: ["Support", "Graph", "Runtime"], swiftSettings: engine),
     .target(
       name: "Pipelines",
-      dependencies: ["Support", "Graph", "Runtime", "Tokenizers", "Schedulers", "Adaptive"], swiftSettings: engine),
-    .target(name: "AdaDiff", dependencies: ["CAdaDiff", "Pipelines"], swiftSettings: engine),
+      dependencies: ["Support", "Kernels", "Graph", "Runtime", "Tokenizers", "Schedulers", "Adaptive"],
+      swiftSettings: engine),
+    .target(
+      name: "AdaDiff",
+      dependencies: ["CAdaDiff", "Support", "Graph", "Operators", "Runtime", "Adaptive", "Pipelines"],
+      swiftSettings: engine),
     .systemLibrary(name: "CLibPNG", pkgConfig: "libpng16", providers: [.apt(["libpng-dev"])]),
     .target(name: "NumpyFiles", dependencies: ["Support"], swiftSettings: engine),
     .target(name: "PictureFiles", dependencies: ["Support", "CLibPNG"], swiftSettings: engine),

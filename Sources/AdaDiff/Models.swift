@@ -36,11 +36,12 @@ final class ModelObject: Sendable {
   fileprivate let outputs: [Port]
   let information: CText
 
-  init(_ model: Model) {
+  init(_ loaded: LoadedModel, path: String?, options: OptionsObject) throws {
+    let model = try Model(loaded, path: path, options: ModelOptions(pool: options.named.pipeline.makePool()))
     self.model = model
     inputs = model.inputs.map(Port.init)
     outputs = model.outputs.map(Port.init)
-    information = CText(ModelInformation.json(of: model).text)
+    information = CText(ModelInformation.json(of: loaded).text)
   }
 }
 
@@ -52,7 +53,7 @@ public func adadiff_model_open(
     let options = try optionsObject(options)
     let path = try text(path, "path")
     do {
-      return ModelObject(try Model(path: path, options: ModelOptions(pool: options.named.pipeline.makePool())))
+      return try ModelObject(ModelLoader.load(path: path), path: path, options: options)
     } catch let failure as Failure {
       throw failure.adding(file: path)
     }
@@ -68,10 +69,9 @@ public func adadiff_model_open_memory(
     let options = try optionsObject(options)
     guard let bytes, byte_count > 0 else { throw Failure(.invalidArgument, "argument 'bytes' is NULL or empty") }
     let folder = try folder.map { try text($0, "folder") }
-    return ModelObject(
-      try ModelInformation.model(
-        bytes: UnsafeRawBufferPointer(start: bytes, count: byte_count), folder: folder,
-        options: ModelOptions(pool: options.named.pipeline.makePool())))
+    return try ModelObject(
+      ModelLoader.load(bytes: UnsafeRawBufferPointer(start: bytes, count: byte_count), folder: folder), path: nil,
+      options: options)
   }
 }
 
