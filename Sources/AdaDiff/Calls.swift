@@ -2,7 +2,7 @@ import CAdaDiff
 import Support
 
 /// Where a call stores an error object or a new handle; nil when the caller does not want it.
-typealias HandleSlot = UnsafeMutablePointer<OpaquePointer?>
+public typealias HandleSlot = UnsafeMutablePointer<OpaquePointer?>
 
 /// Runs the body of an exported function and maps what it throws to a status and an error object.
 func mapped(_ error: HandleSlot?, _ body: () throws -> Void) -> adadiff_status {

@@ -20,9 +20,14 @@ public final class Session: Sendable {
       throw Failure(.invalidArgument, "the session is in use by another run; make one session per thread")
     }
     defer { isBusy.store(false, ordering: .releasing) }
-    var run = Run(pipeline: pipeline, plan: try RunPlan(options, pipeline: pipeline), callbacks: callbacks)
+    let run = Run(pipeline: pipeline, plan: try RunPlan(options, pipeline: pipeline), callbacks: callbacks)
     return try run.generate(prompt: prompt)
   }
+}
+
+/// Time per stage of one run.
+private final class StageTimes {
+  var milliseconds: [Stage: Double] = [:]
 }
 
 /// The walk of one run: text, policy, sampling, decoding.
@@ -33,7 +38,7 @@ struct Run {
   private let start = Clock.milliseconds()
   private let profiler: Profiler?
   private let runOptions: RunOptions
-  private var stageMilliseconds: [Stage: Double] = [:]
+  private let times = StageTimes()
 
   init(pipeline: StableDiffusionPipeline, plan: RunPlan, callbacks: RunCallbacks) {
     self.pipeline = pipeline
@@ -44,13 +49,13 @@ struct Run {
       pool: pipeline.pool, checkCancelled: { try callbacks.checkCancelled() }, profiler: profiler)
   }
 
-  private mutating func timed<Result>(_ stage: Stage, _ body: () throws -> Result) rethrows -> Result {
+  private func timed<Result>(_ stage: Stage, _ body: () throws -> Result) rethrows -> Result {
     let begin = Clock.milliseconds()
-    defer { stageMilliseconds[stage, default: 0] += Clock.milliseconds() - begin }
+    defer { times.milliseconds[stage, default: 0] += Clock.milliseconds() - begin }
     return try body()
   }
 
-  mutating func generate(prompt: String) throws -> GenerationResult {
+  func generate(prompt: String) throws -> GenerationResult {
     // A wrong scheduler name or number of steps must not cost a text encoding.
     _ = try makeScheduler(steps: 1)
     let tokenizer = try pipeline.tokenizer.get()
@@ -71,7 +76,7 @@ struct Run {
       seed: plan.seed, scheduler: scheduler.className, width: plan.width, height: plan.height,
       count: plan.options.count, guidanceScale: plan.guidanceScale, promptTokens: tokens.tokens.count,
       promptWindow: tokens.ids.count, decision: decision, steps: steps,
-      stageMilliseconds: stageMilliseconds, totalMilliseconds: Clock.milliseconds() - start,
+      stageMilliseconds: times.milliseconds, totalMilliseconds: Clock.milliseconds() - start,
       warnings: warnings(tokens), operators: profiler.map(GenerationReport.operators))
     return GenerationResult(images: images, latents: latents, report: report)
   }
@@ -92,7 +97,7 @@ struct Run {
     }
   }
 
-  private mutating func encode(
+  private func encode(
     _ tokens: TokenizedPrompt, negative: TokenizedPrompt?
   ) throws -> (prompt: TextEncoder.Encoding, negative: TextEncoder.Encoding?) {
     let encoder = try pipeline.textEncoder.get()
@@ -109,7 +114,7 @@ struct Run {
     }
   }
 
-  private mutating func decide(_ tokens: TokenizedPrompt, _ text: TextEncoder.Encoding) throws -> StepDecision {
+  private func decide(_ tokens: TokenizedPrompt, _ text: TextEncoder.Encoding) throws -> StepDecision {
     if case .fixed(let steps) = plan.options.steps {
       return StepDecision(steps: steps, policy: "fixed", reason: "the caller set the number of steps")
     }
@@ -138,7 +143,7 @@ struct Run {
     }
   }
 
-  private mutating func decode(_ latents: Tensor) throws -> [Tensor] {
+  private func decode(_ latents: Tensor) throws -> [Tensor] {
     let decoder = try pipeline.decoder.get()
     let count = plan.options.count
     return try timed(.decode) {
@@ -152,7 +157,7 @@ struct Run {
   }
 
   /// The sampling loop. Returns the final latents and what every call did.
-  private mutating func denoise(
+  private func denoise(
     _ scheduler: any Scheduler, predictor: GuidedPredictor
   ) throws -> (latents: Tensor, steps: [StepRecord]) {
     try timed(.denoise) {
