@@ -12,9 +12,6 @@ final class DPMSolverMultistepScheduler: Solver {
 
   init(_ configuration: SchedulerConfiguration, steps: Int, mu: Double?) throws(Failure) {
     (algorithm, kind, order) = try configuration.dpmSolverOptions()
-    guard !(algorithm == .sdeDpmsolver && order == 3) else {
-      throw configuration.failure(.unsupported, "algorithm_type 'sde-dpmsolver' has no third order update")
-    }
     let schedule = try LogSNRSteps(configuration, steps: steps, mu: mu, family: .multistep)
     levels = schedule.levels
     let calls = schedule.timesteps.count
@@ -24,6 +21,17 @@ final class DPMSolverMultistepScheduler: Solver {
       plan: schedule.plan(
         className: "DPMSolverMultistepScheduler",
         clamp: try configuration.clamp(thresholding: true, clipDefault: nil), drawsNoise: algorithm.drawsNoise))
+    guard algorithm != .sdeDpmsolver || !(0..<calls).contains(where: { updateOrder(call: $0, known: $0 + 1) == 3 })
+    else {
+      throw configuration.failure(.unsupported, "algorithm_type 'sde-dpmsolver' has no third order update")
+    }
+  }
+
+  /// The order of the update at a call, with `known` predictions at hand.
+  private func updateOrder(call: Int, known: Int) -> Int {
+    let callsLeft = timesteps.count - call
+    if callsLeft == 1, eulerAtFinal { return 1 }
+    return min(order, known, callsLeft == 2 && lowersOrder ? 2 : 3)
   }
 
   override var historyDepth: Int { order }
@@ -38,11 +46,7 @@ final class DPMSolverMultistepScheduler: Solver {
     } else {
       storeEpsilon(call: call, output: output, sample: sample, into: history.push(), clamped: true)
     }
-    let callsLeft = timesteps.count - call
-    var current = min(order, history.filled)
-    if callsLeft == 1, eulerAtFinal { current = 1 }
-    if callsLeft == 2, lowersOrder { current = min(current, 2) }
-
+    var current = updateOrder(call: call, known: history.filled)
     let update = DPMSolverUpdate(algorithm, kind, from: levels[call], to: levels[call + 1])
     let h = levels[call + 1].lambda - levels[call].lambda
     // Equal noise levels (more steps than the schedule resolves) have no differences.
