@@ -1,4 +1,23 @@
+#define _GNU_SOURCE
 #include "csimd.h"
+
+#include <sched.h>
+#include <stdlib.h>
+
+int csimd_affinity_count(void) {
+#if defined(__linux__)
+  // 65,536 CPUs, more than the kernel supports.
+  cpu_set_t *mask = CPU_ALLOC(65536);
+  if (!mask) return 0;
+  size_t size = CPU_ALLOC_SIZE(65536);
+  CPU_ZERO_S(size, mask);
+  int count = sched_getaffinity(0, size, mask) == 0 ? CPU_COUNT_S(size, mask) : 0;
+  CPU_FREE(mask);
+  return count;
+#else
+  return 0;
+#endif
+}
 
 #if defined(__x86_64__)
 #include <cpuid.h>

@@ -157,13 +157,13 @@ func gemmPanel(
     if height == tileRows && columns == tileColumns {
       gemmTile(depth, from, b, to, cStride, accumulate)
     } else {
-      // Edges go through a whole tile in scratch memory.
-      gemmTile(depth, from, b, tile, tileColumns, false)
-      for r in 0..<height {
-        let source = In(tile + r &* tileColumns)
-        let target = to + r &* cStride
-        if accumulate { add(source, In(target), target, columns) } else { map(source, target, columns) { $0 } }
+      // Edges go through a whole tile in scratch memory, with the same arithmetic as whole tiles: an element does not
+      // depend on where the edge lies.
+      if accumulate {
+        for r in 0..<height { map(In(to + r &* cStride), tile + r &* tileColumns, columns) { $0 } }
       }
+      gemmTile(depth, from, b, tile, tileColumns, accumulate)
+      for r in 0..<height { map(In(tile + r &* tileColumns), to + r &* cStride, columns) { $0 } }
     }
     row &+= height
   }

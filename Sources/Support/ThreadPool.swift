@@ -1,13 +1,39 @@
-/// Runs chunks of work on a fixed set of threads; the caller's thread takes part.
-public final class ThreadPool: Sendable {
-  public let threads: Int
+import Synchronization
 
-  public init(threads: Int) { self.threads = max(1, threads) }
+/// Runs chunks of work on a fixed set of threads; the caller's thread takes part.
+///
+/// Threads start at the first parallel `run` and end with the pool. A pool works again in the child of a `fork`: its
+/// threads are then started anew. Any thread may call `run`; while the pool is busy (another thread is inside `run`, or
+/// the call comes from inside a chunk), the chunks run one after the other on the calling thread.
+public final class ThreadPool: Sendable {
+  /// Threads that work on a `run`, the caller's included.
+  public let threads: Int
+  /// Address of the current `ThreadCrew`; 0 before the first parallel run.
+  private let crew = Atomic<UInt>(0)
+
+  /// More threads than `maximumThreads` are never made.
+  public static let maximumThreads = 1024
+
+  public init(threads: Int) { self.threads = max(1, min(threads, Self.maximumThreads)) }
+
+  /// One thread per CPU that this process may use.
+  public convenience init() { self.init(threads: ProcessorCount.available) }
+
+  deinit { ThreadCrew.at(crew.load(ordering: .acquiring))?.shutDown() }
 
   /// Calls `body(chunk)` once for every chunk in `0..<chunks`, possibly in parallel, and returns when all are done.
   /// Which thread runs a chunk is unspecified; results must not depend on it.
   public func run(chunks: Int, _ body: (Int) -> Void) {
-    for chunk in 0..<chunks { body(chunk) }
+    if chunks > 1, threads > 1, let crew = currentCrew(), crew.enter() {
+      withoutActuallyEscaping(body) { crew.run(chunks: chunks, $0) }
+      crew.leave()
+    } else {
+      var chunk = 0
+      while chunk < chunks {
+        body(chunk)
+        chunk += 1
+      }
+    }
   }
 
   /// Splits `0..<count` into ranges of at least `grain` elements and calls `body` once per range.
@@ -16,7 +42,22 @@ public final class ThreadPool: Sendable {
     let pieces = max(1, min(threads, count / max(1, grain)))
     guard pieces > 1 else { return body(0..<count) }
     run(chunks: pieces) { piece in
-      body((count * piece / pieces)..<(count * (piece + 1) / pieces))
+      let (quotient, rest) = count.quotientAndRemainder(dividingBy: pieces)
+      let start = piece * quotient + min(piece, rest)
+      body(start..<(start + quotient + (piece < rest ? 1 : 0)))
     }
+  }
+
+  /// The crew of this process: made on first use, and again when the process is a fork of the one that made it (its
+  /// threads exist only in the parent; the old crew's memory is left alone because its locks may be held for ever).
+  private func currentCrew() -> ThreadCrew? {
+    let address = crew.load(ordering: .acquiring)
+    if let crew = ThreadCrew.at(address), crew.generation == ForkGeneration.current { return crew }
+    guard let fresh = ThreadCrew(workers: threads - 1) else { return nil }
+    let (exchanged, winner) = crew.compareExchange(
+      expected: address, desired: fresh.address, ordering: .acquiringAndReleasing)
+    if exchanged { return fresh }
+    fresh.shutDown()
+    return ThreadCrew.at(winner)
   }
 }

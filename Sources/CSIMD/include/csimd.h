@@ -32,6 +32,8 @@ bool csimd_has_avx512(void);
 bool csimd_has_avx2(void);
 // CPU vendor is AMD (or Hygon) and its family number; 0 for other vendors and other architectures.
 int csimd_amd_family(void);
+// CPUs in the calling thread's affinity mask; 0 when unknown.
+int csimd_affinity_count(void);
 
 // Tells the CPU that this is a spin loop.
 CSIMD_INLINE void csimd_pause(void) {

@@ -1,0 +1,18 @@
+/// Rewrites that turn what exporters spread over many nodes into one operator of domain `adadiff`.
+///
+/// All of them expect a graph whose values carry inferred fixed shapes and whose constants are folded, and leave anything
+/// that does not match exactly as it is. Only float32 is fused: reduced types are converted before planning.
+package enum FusionPasses {
+  /// In this order: later patterns contain earlier ones (GroupNorm + SiLU, projection + GELU).
+  package static func apply(to graph: inout Graph) {
+    graph = SimplifyPass.apply(graph)
+    graph = ActivationFusion.apply(graph)
+    graph = LayerNormFusion.apply(graph)
+    graph = GroupNormFusion.apply(graph)
+    graph = AttentionFusion.apply(graph)
+    graph = LinearFusion.apply(graph)
+  }
+
+  /// Opset version given to operators of domain `adadiff`.
+  static let version = 1
+}
