@@ -82,8 +82,9 @@ struct QuantizeLinear: Operator {
     let scale: Tensor = try inputs.operand(1)
     let layout = try QuantizationLayout(shape: x.shape, scale: scale.shape, axis: axis, blockSize: blockSize)
     let scales = try floats(scale)
+    round(scales.pointer(), scales.count, to: precision)
     let zeroPoints: Tensor? = try (inputs.optionalOperand(2) as Tensor?).map { try floats($0) }
-    if layout.inner > 0, x.count > 0 {
+    if x.count > 0 {
       quantize(x, scales, zeroPoints, result, layout, quotientType(x.type, scale.type), context.pool)
     }
   }
@@ -103,20 +104,15 @@ struct QuantizeLinear: Operator {
     let offsets = zeroPoints.map { UnsafePointer($0.pointer(Float.self)) }
     let range = integerRange(result.type)
     let rules = NarrowingRules(saturate: saturate)
-    let rounding = precision ?? .float32
     pool.forAlignedRanges(x.count, grain: Grain.heavy) { elements in
       withChunk(of: Float.self) { chunk in
         forChunks(elements) { start, count in
           Float.widen(x.type, source, at: start, count: count, into: chunk)
-          if rounding != .float32 { roundEach(chunk, count, to: rounding) }
+          round(chunk, count, to: precision)
           layout.forEachRun(start..<start + count) { first, length, scaleIndex, step in
             let piece = chunk + (first - start)
-            for i in 0..<length {
-              var factor = factors[scaleIndex + i * step]
-              if rounding != .float32 { roundEach(&factor, 1, to: rounding) }
-              piece[i] = piece[i] / factor
-            }
-            if quotientType != .float32 { roundEach(piece, length, to: quotientType) }
+            for i in 0..<length { piece[i] = piece[i] / factors[scaleIndex + i * step] }
+            round(piece, length, to: quotientType)
             for i in 0..<length {
               let offset = offsets.map { $0[scaleIndex + i * step] } ?? 0
               guard let range else {
@@ -134,11 +130,14 @@ struct QuantizeLinear: Operator {
     }
   }
 
-  private func roundEach(_ values: UnsafeMutablePointer<Float>, _ count: Int, to type: DataType) {
-    for i in 0..<count {
-      values[i] =
-        type == .float16
-        ? float(fromHalf: half(from: values[i])) : Float(bitPattern: UInt32(brainFloat(from: values[i])) << 16)
+  /// Rounds up to one chunk of values to a narrower type; nothing for nil and float32.
+  private func round(_ values: UnsafeMutablePointer<Float>, _ count: Int, to type: DataType?) {
+    guard let type, type != .float32 else { return }
+    withChunk(of: UInt16.self) { narrow in
+      forChunks(0..<count) { start, length in
+        Float.narrow(type, values + start, count: length, into: narrow, at: 0, rules: .standard)
+        Float.widen(type, narrow, at: 0, count: length, into: values + start)
+      }
     }
   }
 }

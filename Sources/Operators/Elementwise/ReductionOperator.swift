@@ -1,5 +1,7 @@
 import Glibc
 import Graph
+import KernelTable
+import Kernels
 import Support
 
 /// The Reduce… operators: axes from an attribute or, since the opset that `axesInputVersion` names, from input 1.
@@ -58,6 +60,8 @@ struct ReductionOperator: Operator {
     case .float32?, .float64?:
       if reduction == .logSumExp {
         logSumExp(x, result, plan, context.pool)
+      } else if x.type == .float32, plan.reducesRows, reduction == .sum || reduction == .mean {
+        sumRows(x, result, plan, context.pool)
       } else {
         reduce(x, result, plan, reduction.real, context.pool)
       }
@@ -119,6 +123,23 @@ struct ReductionOperator: Operator {
             }
           }
         }
+      }
+    }
+  }
+
+  /// float32 sums and means of whole rows, the reductions of every normalisation.
+  private func sumRows(_ x: Tensor, _ result: Tensor, _ plan: ReductionPlan, _ pool: ThreadPool) {
+    let source = UnsafePointer(x.pointer(Float.self))
+    let target = result.pointer(Float.self)
+    let offsets = plan.reducedOffsets()
+    let divisor = reduction == .mean ? Double(plan.reducedCount) : 1
+    let sum = Kernels.current.sum
+    pool.forRanges(plan.outputCount, grain: max(1, Grain.light / max(plan.reducedCount, 1))) { range in
+      for output in range {
+        let start = source + plan.start(ofKept: output)
+        var total = 0.0
+        for offset in offsets { total += sum(start + offset, plan.rowLength) }
+        target[output] = Float(total / divisor)
       }
     }
   }
