@@ -76,6 +76,7 @@ let package = Package(
       name: "PictureFilesTests", dependencies: ["PictureFiles", "CLibPNG", "Support"], swiftSettings: engine),
     .testTarget(name: "SupportTests", dependencies: ["Support"]),
     .testTarget(name: "KernelsTests", dependencies: ["KernelTable", "Kernels"]),
+    .testTarget(name: "OperatorsTests", dependencies: ["Operators", "Graph", "Support"]),
   ] + kernelTargets,
   cxxLanguageStandard: .cxx17
 )
