@@ -62,7 +62,8 @@ struct ElementwiseCastTests {
     let values = try cast(nibbles, to: .float32).values(Float.self)
     let positive: [Float] = [0, 0.5, 1, 1.5, 2, 3, 4, 6]
     #expect(values == positive + positive.map { -$0 })
-    #expect(try cast(Tensor(values), to: .float4e2m1).values(UInt8.self) == nibbles.values(UInt8.self))
+    let narrow = try cast(Tensor(values), to: .float4e2m1)
+    #expect(Array(narrow.bytes) == pairs)
   }
 
   /// The tables of the Cast specification, columns x = NaN, ±infinity, ±1000000.
@@ -83,14 +84,14 @@ struct ElementwiseCastTests {
 
   @Test("Powers of two round up, down or to the nearest")
   func powersOfTwo() throws {
-    let x = try Tensor([1, 1.25, 1.5, 1.75, 3e38, 0x1p-127])
+    let x = try Tensor([1, 1.25, 1.5, 1.75, 3e38, 0x1p-127, 1e-45])
     let expected: [(String, [UInt8])] = [
-      ("up", [127, 128, 128, 128, 254, 0]), ("down", [127, 127, 127, 127, 254, 0]),
-      ("nearest", [127, 127, 128, 128, 254, 0]),
+      ("up", [127, 128, 128, 128, 254, 0, 0]), ("down", [127, 127, 127, 127, 254, 0, 0]),
+      ("nearest", [127, 127, 128, 128, 254, 0, 0]),
     ]
     for (mode, codes) in expected {
       let result = try cast(x, to: .float8e8m0, ["round_mode": .string(mode)]).values(UInt8.self)
-      #expect(result[..<4] == codes[..<4] && result[5] == codes[5], "\(mode)")
+      #expect(result == codes, "\(mode)")
     }
   }
 
@@ -98,7 +99,7 @@ struct ElementwiseCastTests {
   func packing() throws {
     let x = try Tensor(type: .int32, shape: [5], values: [Int32(1), -1, 7, -8, 3])
     let packed = try cast(x, to: .int4)
-    #expect(packed.values(UInt8.self).prefix(3) == [0xF1, 0x87, 0x03])
+    #expect(Array(packed.bytes) == [0xF1, 0x87, 0x03])
     #expect(try cast(packed, to: .int32).values() == [1, -1, 7, -8, 3] as [Int32])
     let two = try cast(Tensor(type: .int32, shape: [5], values: [Int32(1), -1, -2, 0, 1]), to: .int2)
     #expect(try cast(two, to: .int8).values() == [1, -1, -2, 0, 1] as [Int8])

@@ -179,6 +179,16 @@ struct ElementwiseTests {
     }
   }
 
+  @Test("Rounding: halves go to even, the sign of zero and large numbers stay")
+  func rounding() throws {
+    let values: [Float] = [0.5, 1.5, -0.5, -2.5, 2.3, -2.7, 8_388_609, -1e20, .infinity, 0.499_999_97]
+    let x = try Tensor(values)
+    #expect(try SingleOperator(type: "Round")(x)[0].values() == values.map { $0.rounded(.toNearestOrEven) })
+    #expect(try SingleOperator(type: "Floor")(x)[0].values() == values.map { $0.rounded(.down) })
+    #expect(try SingleOperator(type: "Ceil")(x)[0].values() == values.map { $0.rounded(.up) })
+    #expect(try SingleOperator(type: "Round")(x)[0].values(Float.self)[2].sign == .minus)
+  }
+
   @Test("Where moves bytes of any width and strings")
   func selection() throws {
     let condition = try Tensor(bools: [true, false], [2, 1])

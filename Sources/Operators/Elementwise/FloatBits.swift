@@ -11,6 +11,16 @@ func float(fromHalf half: UInt16) -> Float {
   return Float(bitPattern: bits | sign)
 }
 
+/// The nearest whole number, ties to even, without a branch or a call. Keeps the sign of zero.
+@inline(__always)
+func roundHalfEven(_ x: Float) -> Float {
+  let magnitude = x.magnitude
+  // From 2^23 on every float is whole; below, adding 2^23 leaves no bits for a fraction.
+  let rounded = (magnitude + 0x1p23) - 0x1p23
+  let sign = x.bitPattern & 0x8000_0000
+  return magnitude < 0x1p23 ? Float(bitPattern: rounded.bitPattern | sign) : x
+}
+
 /// Toward zero; out of range and NaN give Int32.min, as `cvttsd2si` does.
 @inline(__always)
 func int32Bits(_ value: Double) -> Int32 {

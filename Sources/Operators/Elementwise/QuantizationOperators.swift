@@ -85,7 +85,7 @@ struct QuantizeLinear: Operator {
     round(scales.pointer(), scales.count, to: precision)
     let zeroPoints: Tensor? = try (inputs.optionalOperand(2) as Tensor?).map { try floats($0) }
     if x.count > 0 {
-      quantize(x, scales, zeroPoints, result, layout, quotientType(x.type, scale.type), context.pool)
+      try quantize(x, scales, zeroPoints, result, layout, quotientType(x.type, scale.type), context.pool)
     }
   }
 
@@ -97,11 +97,12 @@ struct QuantizeLinear: Operator {
   private func quantize(
     _ x: Tensor, _ scales: Tensor, _ zeroPoints: Tensor?, _ result: Tensor, _ layout: QuantizationLayout,
     _ quotientType: DataType, _ pool: ThreadPool
-  ) {
+  ) throws {
+    let zero = try Tensor(type: .float32, shape: [], values: [Float(0)])
     let source = UnsafeRawPointer(x.rawPointer)
     let target = result.rawPointer
     let factors = UnsafePointer(scales.pointer(Float.self))
-    let offsets = zeroPoints.map { UnsafePointer($0.pointer(Float.self)) }
+    let offsets = UnsafePointer((zeroPoints ?? zero).pointer(Float.self))
     let range = integerRange(result.type)
     let rules = NarrowingRules(saturate: saturate)
     pool.forAlignedRanges(x.count, grain: Grain.heavy) { elements in
@@ -113,15 +114,19 @@ struct QuantizeLinear: Operator {
             let piece = chunk + (first - start)
             for i in 0..<length { piece[i] = piece[i] / factors[scaleIndex + i * step] }
             round(piece, length, to: quotientType)
+            let offset = zeroPoints == nil ? offsets : offsets + scaleIndex
+            let offsetStep = zeroPoints == nil ? 0 : step
+            guard let range else {
+              for i in 0..<length { piece[i] += offset[i * offsetStep] }
+              return
+            }
+            let (lowest, highest) = (range.lowerBound, range.upperBound)
             for i in 0..<length {
-              let offset = offsets.map { $0[scaleIndex + i * step] } ?? 0
-              guard let range else {
-                piece[i] += offset
-                continue
-              }
-              let shifted = piece[i].rounded(.toNearestOrEven) + offset
+              let shifted = roundHalfEven(piece[i]) + offset[i * offsetStep]
+              let low = shifted > lowest ? shifted : lowest
+              let limited = low < highest ? low : highest
               // NaN has no integer; the zero point stands for it.
-              piece[i] = shifted.isNaN ? offset : min(max(shifted, range.lowerBound), range.upperBound)
+              piece[i] = shifted != shifted ? offset[i * offsetStep] : limited
             }
           }
           Float.narrow(result.type, chunk, count: count, into: target, at: start, rules: rules)
@@ -237,8 +242,10 @@ struct DynamicQuantizeLinear: Operator {
       let target = result.pointer(UInt8.self)
       context.pool.forRanges(count, grain: Grain.light) { range in
         for i in range {
-          let shifted = (values[i] / scale).rounded(.toNearestOrEven) + zeroPoint
-          target[i] = UInt8(truncatingIfNeeded: int32Bits(Double(min(max(shifted, 0), 255))))
+          let shifted = roundHalfEven(values[i] / scale) + zeroPoint
+          let low = shifted > 0 ? shifted : 0
+          // Whole numbers up to 255 stand in the low bits after adding 2^23. NaN became 0.
+          target[i] = UInt8(truncatingIfNeeded: ((low < 255 ? low : 255) + 0x1p23).bitPattern)
         }
       }
     }

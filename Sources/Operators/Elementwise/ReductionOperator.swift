@@ -60,8 +60,8 @@ struct ReductionOperator: Operator {
     case .float32?, .float64?:
       if reduction == .logSumExp {
         logSumExp(x, result, plan, context.pool)
-      } else if x.type == .float32, plan.reducesRows, reduction == .sum || reduction == .mean {
-        sumRows(x, result, plan, context.pool)
+      } else if x.type == .float32, plan.reducesRows, [.sum, .mean, .maximum].contains(reduction) {
+        reduceFloatRows(x, result, plan, context.pool)
       } else {
         reduce(x, result, plan, reduction.real, context.pool)
       }
@@ -127,19 +127,28 @@ struct ReductionOperator: Operator {
     }
   }
 
-  /// float32 sums and means of whole rows, the reductions of every normalisation.
-  private func sumRows(_ x: Tensor, _ result: Tensor, _ plan: ReductionPlan, _ pool: ThreadPool) {
+  /// float32 sums, means and maxima of whole rows, the reductions of every normalisation and softmax.
+  private func reduceFloatRows(_ x: Tensor, _ result: Tensor, _ plan: ReductionPlan, _ pool: ThreadPool) {
     let source = UnsafePointer(x.pointer(Float.self))
     let target = result.pointer(Float.self)
     let offsets = plan.reducedOffsets()
     let divisor = reduction == .mean ? Double(plan.reducedCount) : 1
-    let sum = Kernels.current.sum
+    let kernels = Kernels.current
     pool.forRanges(plan.outputCount, grain: max(1, Grain.light / max(plan.reducedCount, 1))) { range in
       for output in range {
         let start = source + plan.start(ofKept: output)
-        var total = 0.0
-        for offset in offsets { total += sum(start + offset, plan.rowLength) }
-        target[output] = Float(total / divisor)
+        if reduction == .maximum {
+          var largest = -Float.infinity
+          for offset in offsets {
+            let row = kernels.rowMaximum(start + offset, plan.rowLength)
+            largest = largest > row || largest != largest ? largest : row
+          }
+          target[output] = largest
+        } else {
+          var total = 0.0
+          for offset in offsets { total += kernels.sum(start + offset, plan.rowLength) }
+          target[output] = Float(total / divisor)
+        }
       }
     }
   }

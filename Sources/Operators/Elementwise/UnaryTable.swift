@@ -41,9 +41,16 @@ let unaryOperators: [OperatorEntry] = [
     UnaryFunction(
       real: { $0 > 0 ? 1 : $0 < 0 ? -1 : $0 == 0 ? 0 : $0 }, signed: { $0.signum() }, unsigned: { $0 == 0 ? 0 : 1 })
   },
-  .unary("Floor") { $0.rounded(.down) },
-  .unary("Ceil") { $0.rounded(.up) },
-  .unary("Round") { $0.rounded(.toNearestOrEven) },
+  .unary("Floor", grain: Grain.light) { _ in
+    UnaryFunction(real: { $0.rounded(.down) }, float32: { x, y, n in mapElements(x, y, n) { floor($0) } })
+  },
+  .unary("Ceil", grain: Grain.light) { _ in
+    UnaryFunction(real: { $0.rounded(.up) }, float32: { x, y, n in mapElements(x, y, n) { -floor(-$0) } })
+  },
+  .unary("Round", grain: Grain.light) { _ in
+    UnaryFunction(
+      real: { $0.rounded(.toNearestOrEven) }, float32: { x, y, n in mapElements(x, y, n) { roundHalfEven($0) } })
+  },
   .unary("Not") { _ in UnaryFunction(bool: { $0 == 0 ? 1 : 0 }) },
   .unary("BitwiseNot") { _ in UnaryFunction(signed: { ~$0 }, unsigned: { ~$0 }) },
 
@@ -153,6 +160,13 @@ let unaryOperators: [OperatorEntry] = [
     return PredicateOperator { $0.isInfinite && ($0 < 0 ? negative : positive) }
   },
 ]
+
+/// The largest whole number not above `x`, without a branch or a call.
+@inline(__always)
+private func floor(_ x: Float) -> Float {
+  let rounded = roundHalfEven(x)
+  return rounded > x ? rounded - 1 : rounded
+}
 
 /// `x` limited to 0...1; NaN stays NaN.
 @inline(__always)
