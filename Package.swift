@@ -109,6 +109,7 @@ let package = Package(
       name: "PipelinesTests", dependencies: ["Adaptive", "Pipelines", "Graph", "Support"], swiftSettings: engine),
     .testTarget(name: "ABITests", dependencies: ["CAdaDiff", "AdaDiff"], swiftSettings: engine),
     .testTarget(name: "KernelsTests", dependencies: ["KernelTable", "Kernels"]),
+    .testTarget(name: "OperatorsTests", dependencies: ["Operators", "Graph", "Support"]),
   ] + kernelTargets,
   cxxLanguageStandard: .cxx17
 )
