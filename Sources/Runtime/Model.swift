@@ -15,7 +15,7 @@ public struct TensorDescription: Sendable, Hashable {
 
 /// How a model is loaded.
 public struct ModelOptions: Sendable {
-  /// Runs use this pool unless `RunOptions.pool` names another; nil: a pool of one thread per available processor.
+  /// Runs use this pool unless `RunOptions.pool` names another; nil: a pool of one thread.
   public var pool: ThreadPool?
   /// Plan the graph (fold, fuse, assign memory). Off: every node runs as the file writes it; slow, for checking.
   public var optimized = true
@@ -45,16 +45,84 @@ public struct RunOptions {
 public final class Model: @unchecked Sendable {
   public let inputs: [TensorDescription]
   public let outputs: [TensorDescription]
+  /// Metadata properties of the file.
+  public let metadata: [String: String]
+
+  let path: String?
+  let compiled: CompiledGraph
+  private let pool: ThreadPool
 
   /// Loads the ONNX file at `path`. Every operator without an implementation is reported here, never at run time.
-  public init(path: String, options: ModelOptions = ModelOptions()) throws {
-    throw Failure(.unsupported, "not implemented yet")
+  public convenience init(path: String, options: ModelOptions = ModelOptions()) throws {
+    let loaded = try ModelLoader.load(path: path)
+    do {
+      try self.init(loaded, path: path, options: options)
+    } catch let failure as Failure {
+      throw failure.adding(file: path)
+    }
+  }
+
+  /// A model from a graph that is already in memory.
+  public init(_ loaded: LoadedModel, path: String? = nil, options: ModelOptions = ModelOptions()) throws {
+    let graph = loaded.graph
+    compiled = try CompiledGraph.compile(graph)
+    inputs = graph.inputs.map { TensorDescription(name: graph.values[$0.index].name, type: graph.values[$0.index].type) }
+    outputs = graph.outputs.map {
+      TensorDescription(name: graph.values[$0.index].name, type: graph.values[$0.index].type)
+    }
+    metadata = loaded.metadata
+    pool = options.pool ?? ThreadPool(threads: 1)
+    self.path = path
   }
 
   /// Runs the model. `feeds` holds one tensor per input name; `outputs` nil asks for all outputs.
   public func run(
     _ feeds: [String: Tensor], outputs: [String]? = nil, options: RunOptions = RunOptions()
   ) throws -> [String: Tensor] {
-    throw Failure(.unsupported, "not implemented yet")
+    try run(values: feeds.mapValues { .tensor($0) }, outputs: outputs, options: options).mapValues { value in
+      switch value {
+      case .tensor(let tensor): return tensor
+      case .optional(.tensor(let tensor)?): return tensor
+      default: throw Failure(.unsupported, "an output is a sequence or an empty optional, not a tensor", file: path)
+      }
+    }
+  }
+
+  /// As `run`, for models whose inputs or outputs are sequences or optionals.
+  public func run(
+    values feeds: [String: Value], outputs wanted: [String]? = nil, options: RunOptions = RunOptions()
+  ) throws -> [String: Value] {
+    do {
+      let ordered = try orderedInputs(feeds)
+      for name in wanted ?? [] where !outputs.contains(where: { $0.name == name }) {
+        throw Failure(
+          .unknownName, "the model has no output '\(name)'", expected: outputs.map(\.name).joined(separator: ", "))
+      }
+      let executor = EagerExecutor(
+        pool: options.pool ?? pool, checkCancelled: options.checkCancelled ?? {}, profiler: options.profiler)
+      let results = try executor.run(compiled, captured: [], inputs: ordered)
+      var named: [String: Value] = [:]
+      for (description, value) in zip(outputs, results) where wanted?.contains(description.name) ?? true {
+        named[description.name] = value
+      }
+      return named
+    } catch let failure as Failure {
+      throw failure.adding(file: path)
+    }
+  }
+
+  private func orderedInputs(_ feeds: [String: Value]) throws -> [Value?] {
+    let known = inputs.map(\.name).joined(separator: ", ")
+    for name in feeds.keys where !inputs.contains(where: { $0.name == name }) {
+      throw Failure(.unknownName, "the model has no input '\(name)'", expected: known)
+    }
+    return try inputs.map { input in
+      guard let value = feeds[input.name] else {
+        if case .optional = input.type { return .optional(nil) }
+        throw Failure(.invalidArgument, "input '\(input.name)' is missing", expected: known)
+      }
+      try FeedCheck.check(value, name: input.name, declared: input.type)
+      return value
+    }
   }
 }

@@ -1,3 +1,5 @@
+import Graph
+
 /// Time spent per node of one run, in the order the nodes ran. Not for use by several runs at once.
 public final class Profiler {
   public struct Entry: Sendable {
@@ -6,9 +8,13 @@ public final class Profiler {
     public var seconds: Double
   }
 
-  public internal(set) var entries: [Entry] = []
+  public private(set) var entries: [Entry] = []
 
   public init() {}
+
+  func add(_ node: Node, seconds: Double) {
+    entries.append(Entry(node: node.name, operatorType: node.qualifiedOperator, seconds: seconds))
+  }
 
   /// Seconds and number of runs per operator type, slowest first.
   public var byOperator: [(operatorType: String, seconds: Double, runs: Int)] {
