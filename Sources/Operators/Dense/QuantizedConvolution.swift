@@ -62,14 +62,14 @@ struct QuantizedConvolution: Operator {
     let kernels = Kernels.current
     let slots = context.pool.threads
     var scratch = ScratchMemory(context.scratch)
-    let blocks = try scratch.takeFloats(slots * IntegerProduct.slotFloatCount(kernels))
+    let blocks = try scratch.takeFloats(slots * ByteProduct.slotFloatCount(kernels))
     // (batch, pixels, outChannels)
     let sums = UnsafeMutableRawPointer(try scratch.takeFloats(y.count)).assumingMemoryBound(to: Int32.self)
     let filters = try packed(w, zero: ByteSource.values(inputs.optionalTensor(wZeroIndex)), shape, kernels)
     let xZero = ByteSource.values(inputs.optionalTensor(xZeroIndex)).first ?? 0
     guard case .matrices(let matrices) = filters else { return }
     for (group, matrix) in matrices.enumerated() {
-      let product = IntegerProduct(
+      let product = ByteProduct(
         rows: shape.rows, b: matrix, c: sums + group * shape.groupOut, cStride: shape.outChannels)
       try product.run(
         context: context, slots: slots, scratch: blocks,

@@ -55,7 +55,7 @@ struct QuantizedMatMul: Operator {
     let kernels = Kernels.current
     return ScratchMemory.byteCount(floats: PackedMatrix.floatCount(depth: shape.k, columns: shape.n, kernels))
       + ScratchMemory.byteCount(floats: shape.k * kernels.gemm.tileColumns)
-      + IntegerProduct.scratchByteCount(threads: threads, kernels)
+      + ByteProduct.scratchByteCount(threads: threads, kernels)
       + (linear ? ScratchMemory.byteCount(floats: shape.batchCount * shape.m * shape.n) : 0)
   }
 
@@ -71,7 +71,7 @@ struct QuantizedMatMul: Operator {
       depth: shape.k, columns: shape.n, kernels: kernels,
       panels: try scratch.takeFloats(PackedMatrix.floatCount(depth: shape.k, columns: shape.n, kernels)))
     let row = try scratch.takeFloats(shape.k * kernels.gemm.tileColumns)
-    let blocks = try scratch.takeFloats(slots * IntegerProduct.slotFloatCount(kernels))
+    let blocks = try scratch.takeFloats(slots * ByteProduct.slotFloatCount(kernels))
     let products =
       linear
       ? UnsafeMutableRawPointer(try scratch.takeFloats(y.count)).assumingMemoryBound(to: Int32.self)
@@ -87,7 +87,7 @@ struct QuantizedMatMul: Operator {
         packedIndex = bIndices[item]
         pack(ByteSource(b), start: packedIndex * shape.k * shape.n, zero: bZero, into: matrix, row: row)
       }
-      let product = IntegerProduct(
+      let product = ByteProduct(
         rows: shape.m, b: matrix, c: products + item * shape.m * shape.n, cStride: shape.n)
       let base = aIndex[item] * shape.m * shape.k
       let distance = kernels.gemm.rowStride

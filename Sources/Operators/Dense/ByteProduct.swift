@@ -5,7 +5,7 @@ import Support
 
 /// Products of 8-bit integers, exact: the float32 kernels multiply blocks of at most 256 values between −255 and 255,
 /// whose sums stay below 2^24 = 16,777,216 (256 · 255² = 16,646,400), and 32-bit integers add up the blocks.
-struct IntegerProduct {
+struct ByteProduct {
   var rows: Int
   /// B minus its zero points, as floats.
   var b: PackedMatrix
