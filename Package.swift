@@ -77,6 +77,7 @@ let package = Package(
     .testTarget(name: "SupportTests", dependencies: ["Support"]),
     .testTarget(name: "TokenizersTests", dependencies: ["Tokenizers", "Support"]),
     .testTarget(name: "SchedulersTests", dependencies: ["Schedulers", "Support"]),
+    .testTarget(name: "OperatorsTests", dependencies: ["Operators", "Graph", "Support"]),
     .testTarget(name: "KernelsTests", dependencies: ["KernelTable", "Kernels"]),
   ] + kernelTargets,
   cxxLanguageStandard: .cxx17
