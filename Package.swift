@@ -103,7 +103,6 @@ let package = Package(
     .testTarget(name: "SchedulersTests", dependencies: ["Schedulers", "Support"]),
     .testTarget(name: "OperatorsTests", dependencies: ["Operators", "Graph", "Support"]),
     .testTarget(name: "KernelsTests", dependencies: ["KernelTable", "Kernels"]),
-    .testTarget(name: "OperatorsTests", dependencies: ["Operators", "Graph", "Support"]),
   ] + kernelTargets,
   cxxLanguageStandard: .cxx17
 )
