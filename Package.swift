@@ -108,8 +108,8 @@ let package = Package(
     .testTarget(
       name: "PipelinesTests", dependencies: ["Adaptive", "Pipelines", "Graph", "Support"], swiftSettings: engine),
     .testTarget(name: "ABITests", dependencies: ["CAdaDiff", "AdaDiff"], swiftSettings: engine),
-    .testTarget(name: "KernelsTests", dependencies: ["KernelTable", "Kernels"]),
     .testTarget(name: "OperatorsTests", dependencies: ["Operators", "Graph", "Support"]),
+    .testTarget(name: "KernelsTests", dependencies: ["KernelTable", "Kernels"]),
   ] + kernelTargets,
   cxxLanguageStandard: .cxx17
 )
