@@ -83,7 +83,7 @@ let package = Package(
     .executableTarget(
       name: "adadiff-cli",
       dependencies: [
-        "CAdaDiff", "AdaDiff", "Graph", "Operators", "NumpyFiles", "PictureFiles",
+        "CAdaDiff", "AdaDiff", "Graph", "Operators", "Runtime", "NumpyFiles", "PictureFiles",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: engine,
