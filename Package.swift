@@ -69,11 +69,15 @@ let package = Package(
     .target(name: "Runtime", dependencies: ["Support", "Graph", "Operators"], swiftSettings: engine),
     .target(name: "Tokenizers", dependencies: ["Support"], swiftSettings: engine),
     .target(name: "Schedulers", dependencies: ["Support"], swiftSettings: engine),
-    .target(name: "Adaptive", dependencies: ["Support", "Runtime"], swiftSettings: engine),
+    .target(name: "Adaptive", dependencies: ["Support", "Graph", "Runtime"], swiftSettings: engine),
     .target(
       name: "Pipelines",
-      dependencies: ["Support", "Graph", "Runtime", "Tokenizers", "Schedulers", "Adaptive"], swiftSettings: engine),
-    .target(name: "AdaDiff", dependencies: ["CAdaDiff", "Pipelines"], swiftSettings: engine),
+      dependencies: ["Support", "Kernels", "Graph", "Runtime", "Tokenizers", "Schedulers", "Adaptive"],
+      swiftSettings: engine),
+    .target(
+      name: "AdaDiff",
+      dependencies: ["CAdaDiff", "Support", "Graph", "Operators", "Runtime", "Adaptive", "Pipelines"],
+      swiftSettings: engine),
     .target(
       name: "SharedLibrary", dependencies: ["AdaDiff"], exclude: ["exports.map"], swiftSettings: engine,
       linkerSettings: sharedLibrary),
@@ -88,9 +92,7 @@ let package = Package(
       ],
       swiftSettings: engine,
       linkerSettings: [
-        .unsafeFlags([
-          "-static-stdlib", "-no-toolchain-stdlib-rpath", "-Xlinker", "--unresolved-symbols=ignore-all",
-        ]),
+        .unsafeFlags(["-static-stdlib", "-no-toolchain-stdlib-rpath"]),
         .linkedLibrary("FoundationEssentials"), .linkedLibrary("_FoundationCollections"),
         .linkedLibrary("_FoundationCShims"),
       ]),
