@@ -104,6 +104,7 @@ let package = Package(
     .testTarget(name: "TokenizersTests", dependencies: ["Tokenizers", "Support"]),
     .testTarget(name: "SchedulersTests", dependencies: ["Schedulers", "Support"]),
     .testTarget(name: "KernelsTests", dependencies: ["KernelTable", "Kernels"]),
+    .testTarget(name: "OperatorsTests", dependencies: ["Operators", "Graph", "Support"]),
   ] + kernelTargets,
   cxxLanguageStandard: .cxx17
 )
