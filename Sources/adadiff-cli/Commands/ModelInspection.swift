@@ -72,8 +72,11 @@ struct ModelInspection {
     for output in outputs { Terminal.print("  out  \(output)") }
     let counts = operators.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map { "\($0.key) \($0.value)" }
     Terminal.print("  operators: \(counts.joined(separator: ", "))")
-    for problem in problems {
-      Terminal.print("  NOT SUPPORTED: \(problem.operatorType) at node '\(problem.node)': \(problem.reason)")
+    // One line per kind of problem; `--json` lists every node.
+    let kinds = Dictionary(grouping: problems) { "\($0.operatorType): \($0.reason)" }.sorted { $0.key < $1.key }
+    for (kind, nodes) in kinds {
+      let others = nodes.count > 1 ? " and \(nodes.count - 1) more" : ""
+      Terminal.print("  NOT SUPPORTED: \(kind) (node '\(nodes[0].node)'\(others))")
     }
     if let failure, problems.isEmpty { Terminal.print("  CANNOT RUN: \(failure)") }
   }
