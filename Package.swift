@@ -103,8 +103,8 @@ let package = Package(
     .testTarget(name: "SupportTests", dependencies: ["Support"]),
     .testTarget(name: "TokenizersTests", dependencies: ["Tokenizers", "Support"]),
     .testTarget(name: "SchedulersTests", dependencies: ["Schedulers", "Support"]),
-    .testTarget(name: "KernelsTests", dependencies: ["KernelTable", "Kernels"]),
     .testTarget(name: "OperatorsTests", dependencies: ["Operators", "Graph", "Support"]),
+    .testTarget(name: "KernelsTests", dependencies: ["KernelTable", "Kernels"]),
   ] + kernelTargets,
   cxxLanguageStandard: .cxx17
 )
