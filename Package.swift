@@ -103,6 +103,9 @@ let package = Package(
     .testTarget(name: "SupportTests", dependencies: ["Support"]),
     .testTarget(name: "TokenizersTests", dependencies: ["Tokenizers", "Support"]),
     .testTarget(name: "SchedulersTests", dependencies: ["Schedulers", "Support"]),
+    .testTarget(
+      name: "PipelinesTests", dependencies: ["Adaptive", "Pipelines", "Graph", "Support"], swiftSettings: engine),
+    .testTarget(name: "ABITests", dependencies: ["CAdaDiff", "AdaDiff"], swiftSettings: engine),
     .testTarget(name: "OperatorsTests", dependencies: ["Operators", "Graph", "Support"]),
     .testTarget(name: "KernelsTests", dependencies: ["KernelTable", "Kernels"]),
   ] + kernelTargets,

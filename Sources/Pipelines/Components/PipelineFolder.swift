@@ -17,6 +17,9 @@ struct PipelineFolder: Sendable {
 
   /// Text encoder: features per token; nil when its configuration does not say.
   let hiddenSize: Int?
+  /// Tokens the text encoder has positions and embeddings for; nil when its configuration does not say.
+  let maximumPositions: Int?
+  let vocabularySize: Int?
   /// Layer normalisation epsilon of the text encoder.
   let textNormEpsilon: Double
   /// Whether padding is masked in the text encoder.
@@ -68,6 +71,8 @@ struct PipelineFolder: Sendable {
 
     let text = try ConfigurationFile(path + "/text_encoder/config.json", component: "text_encoder")
     hiddenSize = try text.integer("hidden_size", in: 1...65536)
+    maximumPositions = try text.integer("max_position_embeddings", in: 2...65536)
+    vocabularySize = try text.integer("vocab_size", in: 1...(1 << 24))
     textNormEpsilon = try text.number("layer_norm_eps") ?? 1e-5
     usesAttentionMask = try text.flag("use_attention_mask") ?? false
 

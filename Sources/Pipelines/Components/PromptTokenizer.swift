@@ -19,8 +19,26 @@ struct PromptTokenizer: Sendable {
   /// Longer texts are refused before tokenizing: 16 MiB.
   static let maximumBytes = 1 << 24
 
+  private let tokenizer: CLIPTokenizer
+  private let window: Int
+
   init(folder: PipelineFolder) throws {
-    throw Failure(.unsupported, "tokenizers are not implemented yet", component: "tokenizer")
+    let path = folder.path + "/tokenizer"
+    do throws(Failure) {
+      tokenizer = try CLIPTokenizer(folder: path)
+    } catch {
+      throw error.adding(component: "tokenizer", file: path)
+    }
+    if let known = folder.vocabularySize, tokenizer.vocabularySize > known {
+      throw Failure(
+        .corrupt, "the vocabulary has tokens that the text encoder does not know", component: "tokenizer",
+        file: path + "/vocab.json", expected: "at most \(known) tokens", actual: "\(tokenizer.vocabularySize)")
+    }
+    // Some tokenizer files name no length, or an absurd one.
+    window = min(tokenizer.maximumLength, folder.maximumPositions ?? tokenizer.maximumLength)
+    guard (2...65536).contains(window) else {
+      throw Failure(.corrupt, "the model's window has \(window) tokens", component: "tokenizer", file: path)
+    }
   }
 
   func tokenize(_ text: String) throws -> TokenizedPrompt {
@@ -29,6 +47,7 @@ struct PromptTokenizer: Sendable {
         .outOfRange, "the text is too long", component: "tokenizer", expected: "at most \(Self.maximumBytes) bytes",
         actual: "\(text.utf8.count)")
     }
-    throw Failure(.unsupported, "tokenizers are not implemented yet", component: "tokenizer")
+    let padded = try tokenizer.encodePadded(text, length: window)
+    return TokenizedPrompt(ids: padded.ids, mask: padded.attentionMask, tokens: tokenizer.encode(text))
   }
 }
