@@ -75,6 +75,8 @@ let package = Package(
     .testTarget(
       name: "PictureFilesTests", dependencies: ["PictureFiles", "CLibPNG", "Support"], swiftSettings: engine),
     .testTarget(name: "SupportTests", dependencies: ["Support"]),
+    .testTarget(name: "TokenizersTests", dependencies: ["Tokenizers", "Support"]),
+    .testTarget(name: "SchedulersTests", dependencies: ["Schedulers", "Support"]),
     .testTarget(name: "KernelsTests", dependencies: ["KernelTable", "Kernels"]),
   ] + kernelTargets,
   cxxLanguageStandard: .cxx17

@@ -8,19 +8,6 @@ public indirect enum Value: Sendable {
   case optional(Value?)
 }
 
-/// What is known about a tensor before it is computed. `constant` holds its elements where they are known.
-public struct ValueInfo: Sendable {
-  public var type: DataType
-  public var shape: [Int]
-  public var constant: Tensor?
-
-  public init(type: DataType, shape: [Int], constant: Tensor? = nil) {
-    self.type = type
-    self.shape = shape
-    self.constant = constant
-  }
-}
-
 /// An operator whose output shapes follow from input types, shapes and shape-like constant inputs.
 ///
 /// Made once per node by the registry (attributes are parsed and checked there), shared by threads, holds no run state.
@@ -50,6 +37,10 @@ public protocol Operator: Sendable {
 
   /// Inputs whose original constant memory a prepared operator no longer reads.
   var consumedInputs: [Int] { get }
+
+  /// What a prepared operator depends on besides attributes and constants: plans for other shapes share one whose key is
+  /// the same (so that weights are packed once). Nil, the default: it depends on every input's shape.
+  func preparationKey(for inputs: [ValueInfo?], threads: Int) -> String?
 }
 
 extension Operator {
@@ -58,6 +49,7 @@ extension Operator {
   public func scratchByteCount(for inputs: [ValueInfo?], threads: Int) -> Int { 0 }
   public func prepared(for inputs: [ValueInfo?], threads: Int) throws -> (any Operator)? { nil }
   public var consumedInputs: [Int] { [] }
+  public func preparationKey(for inputs: [ValueInfo?], threads: Int) -> String? { nil }
 }
 
 /// An operator whose results depend on data (NonZero, Unique, Loop, If, sequences, optionals): always run on values.

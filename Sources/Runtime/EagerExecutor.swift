@@ -55,6 +55,10 @@ struct EagerExecutor {
   func evaluate(_ step: CompiledNode, _ inputs: [Value?], _ environment: [Value?]) throws -> [Value?] {
     switch step.implementation {
     case .planned(let implementation):
+      // Identity has planned memory for tensors, and passes sequences and optionals on.
+      if let onValues = implementation as? any DynamicOperator, inputs.contains(where: { $0?.isTensor == false }) {
+        return try onValues.evaluate(inputs, context: RunContext(pool: pool, checkCancelled: checkCancelled))
+      }
       let tensors = try inputs.map { value -> Tensor? in
         switch value {
         case nil: return nil
@@ -130,4 +134,8 @@ func monotonicSeconds() -> Double {
   var now = timespec()
   clock_gettime(CLOCK_MONOTONIC, &now)
   return Double(now.tv_sec) + Double(now.tv_nsec) * 1e-9
+}
+
+extension Value {
+  fileprivate var isTensor: Bool { if case .tensor = self { true } else { false } }
 }

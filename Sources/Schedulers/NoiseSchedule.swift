@@ -67,12 +67,12 @@ struct NoiseSchedule {
     }
   }
 
-  /// Filled from both ends towards the middle in single precision, as torch.linspace does.
+  /// Filled from both ends towards the middle in single precision with fused products, as torch.linspace does.
   private static func linspace(_ start: Float, _ end: Float, _ count: Int) -> [Float] {
     guard count > 1 else { return [start] }
     let step = (end - start) / Float(count - 1)
     return (0..<count).map { i in
-      i < count / 2 ? start + step * Float(i) : end - step * Float(count - 1 - i)
+      i < count / 2 ? start.addingProduct(step, Float(i)) : end.addingProduct(-step, Float(count - 1 - i))
     }
   }
 

@@ -10,7 +10,7 @@ struct SigmaTable {
   init(_ schedule: NoiseSchedule) throws(Failure) {
     sigmas = schedule.sigmas()
     // Single precision: integer timesteps found from it (Karras) must fall on diffusers' side of .5.
-    logarithms = sigmas.map { Double(logf(Float($0))) }
+    logarithms = sigmas.map { Double(Float(log($0))) }
     guard sigmas.allSatisfy({ $0.isFinite && $0 > 0 }) else {
       throw Failure(.outOfRange, "the noise schedule has a timestep with no noise or no signal")
     }

@@ -1,1 +1,25 @@
-let shapeOperators: [OperatorEntry] = []
+/// Operators that view, reorder, join, cut and repeat tensors.
+let shapeOperators: [OperatorEntry] = [
+  OperatorEntry("Reshape") { try Reshape($0) },
+  OperatorEntry("Flatten") { try Flatten($0) },
+  OperatorEntry("Squeeze") { try Squeeze($0) },
+  OperatorEntry("Unsqueeze") { try Unsqueeze($0) },
+  OperatorEntry("Identity") { _ in Identity() },
+  OperatorEntry("Dropout") { try Dropout($0) },
+  OperatorEntry("Shape") { try ShapeOperator($0) },
+  OperatorEntry("Size") { _ in SizeOperator() },
+  OperatorEntry("Transpose") { try Transpose($0) },
+  OperatorEntry("DepthToSpace") { try DepthToSpace($0) },
+  OperatorEntry("SpaceToDepth") { try SpaceToDepth($0) },
+  OperatorEntry("Concat") { try Concat($0) },
+  OperatorEntry("Split") { try Split($0) },
+  OperatorEntry("Slice") { try Slice($0) },
+  OperatorEntry("Expand", versions: 8...99) { _ in Expand() },
+  OperatorEntry("Tile") { Tile($0) },
+  OperatorEntry("Pad") { try Pad($0) },
+  OperatorEntry("CenterCropPad", versions: 18...99) { try CenterCropPad($0) },
+  OperatorEntry("Compress", versions: 9...99) { try Compress($0) },
+  OperatorEntry("ReverseSequence", versions: 10...99) { try ReverseSequence($0) },
+  OperatorEntry("Trilu", versions: 14...99) { try Trilu($0) },
+  OperatorEntry("Col2Im", versions: 18...99) { try Col2Im($0) },
+]

@@ -1,0 +1,43 @@
+# adadiff: the commands a person needs. `make help` lists them.
+
+PREFIX  ?= /usr/local
+PROMPT  ?= two cats and a tree on a green background
+PYTHON  := .venv/bin/python
+LIBRARY := .build/release/libadadiff.so
+VERSION := 0.1.0
+ABI     := 1
+
+SWIFT_SOURCES := Package.swift Sources Tests
+
+.PHONY: help build test lint bench install demo clean dependencies python
+
+help:  ## Show these lines
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: dependencies  ## Build the library and the command, optimised, in .build/release
+	swift build -c release --product adadiff
+	swift build -c release --product adadiff-cli
+
+demo: build  ## Make demo.png with the bundled model; PROMPT="…" takes your own
+	.build/release/adadiff-cli generate "$(PROMPT)" --output demo.png
+
+test: dependencies python  ## Run everything that CI runs
+	scripts/test.sh
+
+lint:  ## Check the formatting of the Swift sources
+	swift format lint --strict --recursive $(SWIFT_SOURCES)
+
+bench: build  ## Time the bundled model
+	.build/release/adadiff-cli bench --profile
+
+install: build  ## Install library, header, command and model under PREFIX
+	scripts/install.sh "$(DESTDIR)$(PREFIX)" "$(PREFIX)" "$(VERSION)" "$(ABI)"
+
+clean:  ## Remove what was built
+	rm -rf .build .venv demo.png bindings/python/build bindings/rust/target examples/rust/target
+
+dependencies:
+	@scripts/install-dependencies.sh
+
+python:
+	@scripts/install-python.sh

@@ -1,0 +1,266 @@
+"""Options, callbacks and cancellation of one call."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import signal
+import socket
+import threading
+import warnings
+from dataclasses import dataclass
+from typing import Any, Callable, Iterator
+
+import numpy as np
+
+from . import _library
+from ._errors import InvalidArgument, OutOfMemory, TypeMismatch, check, text
+from ._library import lib
+
+_CONTINUE, _STOP, _ERROR = 0, 1, -1
+_WARNING = 2
+ACTIONS = 5
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a run is doing."""
+
+    stage: str
+    """"load", "text_encode", "policy", "denoise" or "decode"."""
+    step: int
+    """Units of the stage that are finished: 0 when it begins, `total` when it ends."""
+    total: int
+    detail: str
+    """What the stage works on now."""
+    elapsed_ms: float
+    """Milliseconds since the call began."""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The state after one sampling step. The arrays are copies."""
+
+    step: int
+    """Step just finished, from 0."""
+    total: int
+    timestep: float
+    """In units of the training schedule."""
+    latents: np.ndarray
+    """(count, channels, height, width), float32."""
+    predicted_original: np.ndarray | None
+    """The clean latents as predicted at this step, same shape; None when the scheduler has none."""
+    action: str
+    """"run", "reuse", "extrapolate" or "partial"."""
+
+
+class CancelToken:
+    """Stops runs from another thread: pass it as `cancel=`, call `fire()`. Sticky; may stop many runs."""
+
+    def __init__(self) -> None:
+        self._handle = ctypes.c_void_p(lib.adadiff_cancel_token_new())
+        if not self._handle:
+            raise OutOfMemory("cannot allocate a cancel token")
+
+    def __del__(self) -> None:
+        handle, self._handle = getattr(self, "_handle", None), None
+        if handle:
+            lib.adadiff_cancel_token_release(handle)
+
+    def fire(self) -> None:
+        """Stops every run that carries the token, now and later."""
+        lib.adadiff_cancel_token_fire(self._handle)
+
+    @property
+    def fired(self) -> bool:
+        return bool(lib.adadiff_cancel_token_fired(self._handle))
+
+
+class Options:
+    """Options of one call; holds the callbacks alive and the exception that one of them raised."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self._handle = ctypes.c_void_p(lib.adadiff_options_new())
+        if not self._handle:
+            raise OutOfMemory("cannot allocate options")
+        self._callbacks: list[Any] = []
+        self.exception: BaseException | None = None
+        self.warnings: list[str] = []
+        for name, value in values.items():
+            if value is not None:
+                self.set(name, value)
+
+    def __del__(self) -> None:
+        handle, self._handle = getattr(self, "_handle", None), None
+        if handle:
+            lib.adadiff_options_free(handle)
+
+    @property
+    def handle(self) -> ctypes.c_void_p:
+        return self._handle
+
+    def set(self, name: str, value: Any) -> None:
+        """Sets an option by the type of `value`: str, bool, int, float or an array of floats."""
+        key = encoded(name, "option name")
+        if isinstance(value, str):
+            check(lib.adadiff_options_set_string, self._handle, key, encoded(value, name))
+        elif isinstance(value, (bool, np.bool_)):
+            check(lib.adadiff_options_set_bool, self._handle, key, int(value))
+        elif isinstance(value, (int, np.integer)):
+            # ctypes would silently drop the upper bits.
+            if not -(2**63) <= int(value) < 2**63:
+                raise TypeMismatch(f"option '{name}': {value} does not fit 64 bits")
+            check(lib.adadiff_options_set_int, self._handle, key, int(value))
+        elif isinstance(value, (float, np.floating)):
+            check(lib.adadiff_options_set_float, self._handle, key, float(value))
+        elif isinstance(value, (np.ndarray, list, tuple)):
+            array = np.ascontiguousarray(value, dtype=np.float32)
+            dims = (ctypes.c_int64 * array.ndim)(*array.shape)
+            check(lib.adadiff_options_set_floats, self._handle, key, array.ctypes.data, dims, array.ndim)
+        else:
+            raise TypeMismatch(f"option '{name}' cannot be a {type(value).__name__}")
+
+    def on_progress(self, body: Callable[[Progress], Any]) -> None:
+        """`body` may return False to stop the run; what it raises stops the run and is raised by it."""
+
+        def forward(pointer: Any, _: Any) -> int:
+            def call() -> Any:
+                it = pointer.contents
+                return body(Progress(
+                    text(it.stage_name) or "", it.step, it.total, text(it.detail) or "", it.elapsed_ms))  # fmt: skip
+
+            return self._answer(call)
+
+        callback = _library.PROGRESS(forward)
+        self._callbacks.append(callback)
+        check(lib.adadiff_options_set_progress, self._handle, callback, None)
+
+    def on_preview(self, body: Callable[[Preview], Any]) -> None:
+        """As on_progress, after every sampling step."""
+
+        def forward(pointer: Any, _: Any) -> int:
+            def call() -> Any:
+                it = pointer.contents
+                shape = (it.count, it.channels, it.height, it.width)
+                arrays = [
+                    np.ctypeslib.as_array(data, shape).copy() if data else None
+                    for data in (it.latents, it.predicted_original)
+                ]
+                action = text(lib.adadiff_list_name(ACTIONS, it.action)) or "run"
+                return body(Preview(it.step, it.total, it.timestep, arrays[0], arrays[1], action))
+
+            return self._answer(call)
+
+        callback = _library.PREVIEW(forward)
+        self._callbacks.append(callback)
+        check(lib.adadiff_options_set_preview, self._handle, callback, None)
+
+    def collect_warnings(self) -> None:
+        """Keeps the library's warnings for `warn`."""
+
+        def forward(_: int, component: bytes, message: bytes, __: Any) -> None:
+            where = text(component)
+            self.warnings.append(f"[{where}] {text(message)}" if where else text(message) or "")
+
+        callback = _library.LOG(forward)
+        self._callbacks.append(callback)
+        check(lib.adadiff_options_set_log, self._handle, callback, None, _WARNING)
+
+    def set_cancel_token(self, token: CancelToken) -> None:
+        check(lib.adadiff_options_set_cancel_token, self._handle, token._handle)
+
+    def warn(self) -> None:
+        """Issues what `collect_warnings` gathered as Python warnings of the caller's caller."""
+        gathered, self.warnings = self.warnings, []
+        for message in gathered:
+            warnings.warn(message, RuntimeWarning, stacklevel=3)
+
+    def _answer(self, call: Callable[[], Any]) -> int:
+        # An exception must not unwind through the library's frames.
+        try:
+            return _STOP if call() is False else _CONTINUE
+        except BaseException as exception:
+            self.exception = exception
+            return _ERROR
+
+    @contextlib.contextmanager
+    def running(self, cancel: CancelToken | None) -> Iterator[None]:
+        """Around the call: Ctrl-C fires the token, and what a callback raised replaces the library's error."""
+        token = cancel
+        if token is None and _can_catch_interrupt():
+            token = CancelToken()
+        if token is not None:
+            self.set_cancel_token(token)
+        try:
+            with _interrupt_fires(token):
+                yield
+        except BaseException:
+            exception, self.exception = self.exception, None
+            if exception is not None:
+                raise exception from None
+            raise
+
+
+def encoded(value: str, what: str) -> bytes:
+    """UTF-8 for C; text that C strings cannot hold raises InvalidArgument."""
+    try:
+        data = value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InvalidArgument(f"{what} is not valid Unicode: {error}") from None
+    if b"\0" in data:
+        raise InvalidArgument(f"{what} contains a NUL character")
+    return data
+
+
+def _can_catch_interrupt() -> bool:
+    # Hosts with a handler of their own (asyncio, notebooks' kernels in threads) decide themselves what Ctrl-C means.
+    return (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
+
+
+@contextlib.contextmanager
+def _interrupt_fires(token: CancelToken | None) -> Iterator[None]:
+    """During the block Ctrl-C fires `token`; afterwards KeyboardInterrupt is raised, with the library's state intact.
+
+    Python runs signal handlers between bytecodes only, so none would run during a call into the library. A thread
+    that reads the signal wake-up socket notices the signal at once.
+    """
+    if token is None or not _can_catch_interrupt():
+        yield
+        return
+    interrupted = False
+
+    def handler(*_: Any) -> None:
+        nonlocal interrupted
+        interrupted = True
+        token.fire()
+
+    reader, writer = socket.socketpair()
+
+    def watch() -> None:
+        # An empty read: the block ended and closed the other side.
+        while data := reader.recv(16):
+            if signal.SIGINT in data:
+                token.fire()
+
+    with reader:
+        writer.setblocking(False)
+        previous_handler = signal.signal(signal.SIGINT, handler)
+        previous_socket = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        watcher = threading.Thread(target=watch, name="adadiff-interrupt", daemon=True)
+        watcher.start()
+        try:
+            yield
+        except Exception:
+            if interrupted:
+                raise KeyboardInterrupt from None
+            raise
+        finally:
+            signal.set_wakeup_fd(previous_socket)
+            signal.signal(signal.SIGINT, previous_handler)
+            writer.close()
+            watcher.join()
+    if interrupted:
+        raise KeyboardInterrupt

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Makes .venv with what the Python tests need. Does nothing where it is complete.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# onnx 1.20.1 is the last version whose wheel carries the backend node tests.
+requirements=(onnx==1.20.1 "numpy>=2" "pytest>=8" "ml_dtypes>=0.5" "setuptools>=77")
+stamp=.venv/requirements.txt
+
+[ "$(cat "$stamp" 2>/dev/null)" != "${requirements[*]}" ] || exit 0
+[ -x .venv/bin/python ] || python3 -m venv .venv
+.venv/bin/python -m pip install --quiet --disable-pip-version-check "${requirements[@]}"
+echo "${requirements[*]}" >"$stamp"
