@@ -27,10 +27,22 @@ func kernelSettings(_ define: String, _ flags: [String]) -> [SwiftSetting] {
   let kernelTargets: [Target] = []
 #endif
 
+/// A shared library that any process can load: our symbols only, the Swift runtime inside (its dynamic form would install
+/// signal handlers in the host), never unloaded (threads and the runtime's own state would dangle).
+/// SwiftPM ignores `--static-swift-stdlib` for dynamic products, so the flags stand here.
+let sharedLibrary: [LinkerSetting] = [
+  .unsafeFlags(
+    ["-static-stdlib", "-no-toolchain-stdlib-rpath"]
+      + [
+        "--version-script=\(Context.packageDirectory)/Sources/SharedLibrary/exports.map", "-soname=libadadiff.so.1",
+        "--gc-sections", "-s", "-z", "nodelete", "-z", "defs",
+      ].flatMap { ["-Xlinker", $0] })
+]
+
 let package = Package(
   name: "adadiff",
   products: [
-    .library(name: "adadiff", type: .dynamic, targets: ["AdaDiff"]),
+    .library(name: "adadiff", type: .dynamic, targets: ["SharedLibrary"]),
     .executable(name: "adadiff-cli", targets: ["adadiff-cli"]),
   ],
   dependencies: [
@@ -51,15 +63,24 @@ let package = Package(
       swiftSettings: kernelSettings("KERNELS_PORTABLE", [])),
     .target(name: "Kernels", dependencies: ["CSIMD", "KernelTable"] + kernelModules, swiftSettings: engine),
     .target(name: "Graph", dependencies: ["Support", "COnnx"], swiftSettings: engine),
-    .target(name: "Operators", dependencies: ["Support", "Graph", "KernelTable", "Kernels", "COpenBLAS"], swiftSettings: engine),
+    .target(
+      name: "Operators", dependencies: ["Support", "Graph", "KernelTable", "Kernels", "COpenBLAS"],
+      swiftSettings: engine),
     .target(name: "Runtime", dependencies: ["Support", "Graph", "Operators"], swiftSettings: engine),
     .target(name: "Tokenizers", dependencies: ["Support"], swiftSettings: engine),
     .target(name: "Schedulers", dependencies: ["Support"], swiftSettings: engine),
-    .target(name: "Adaptive", dependencies: ["Support", "Runtime"], swiftSettings: engine),
+    .target(name: "Adaptive", dependencies: ["Support", "Graph", "Runtime"], swiftSettings: engine),
     .target(
       name: "Pipelines",
-      dependencies: ["Support", "Graph", "Runtime", "Tokenizers", "Schedulers", "Adaptive"], swiftSettings: engine),
-    .target(name: "AdaDiff", dependencies: ["CAdaDiff", "Pipelines"], swiftSettings: engine),
+      dependencies: ["Support", "Kernels", "Graph", "Runtime", "Tokenizers", "Schedulers", "Adaptive"],
+      swiftSettings: engine),
+    .target(
+      name: "AdaDiff",
+      dependencies: ["CAdaDiff", "Support", "Graph", "Operators", "Runtime", "Adaptive", "Pipelines"],
+      swiftSettings: engine),
+    .target(
+      name: "SharedLibrary", dependencies: ["AdaDiff"], exclude: ["exports.map"], swiftSettings: engine,
+      linkerSettings: sharedLibrary),
     .systemLibrary(name: "CLibPNG", pkgConfig: "libpng16", providers: [.apt(["libpng-dev"])]),
     .target(name: "NumpyFiles", dependencies: ["Support"], swiftSettings: engine),
     .target(name: "PictureFiles", dependencies: ["Support", "CLibPNG"], swiftSettings: engine),
@@ -69,7 +90,14 @@ let package = Package(
         "CAdaDiff", "AdaDiff", "Graph", "Operators", "NumpyFiles", "PictureFiles",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
-      swiftSettings: engine),
+      swiftSettings: engine,
+      linkerSettings: [
+        .unsafeFlags([
+          "-static-stdlib", "-no-toolchain-stdlib-rpath", "-Xlinker", "--unresolved-symbols=ignore-all",
+        ]),
+        .linkedLibrary("FoundationEssentials"), .linkedLibrary("_FoundationCollections"),
+        .linkedLibrary("_FoundationCShims"),
+      ]),
     .executableTarget(name: "node-suite", dependencies: ["Graph", "Operators", "Runtime"], swiftSettings: engine),
     .testTarget(name: "NumpyFilesTests", dependencies: ["NumpyFiles", "Support"], swiftSettings: engine),
     .testTarget(
@@ -77,6 +105,10 @@ let package = Package(
     .testTarget(name: "SupportTests", dependencies: ["Support"]),
     .testTarget(name: "TokenizersTests", dependencies: ["Tokenizers", "Support"]),
     .testTarget(name: "SchedulersTests", dependencies: ["Schedulers", "Support"]),
+    .testTarget(
+      name: "PipelinesTests", dependencies: ["Adaptive", "Pipelines", "Graph", "Support"], swiftSettings: engine),
+    .testTarget(name: "ABITests", dependencies: ["CAdaDiff", "AdaDiff"], swiftSettings: engine),
+    .testTarget(name: "OperatorsTests", dependencies: ["Operators", "Graph", "Support"]),
     .testTarget(name: "KernelsTests", dependencies: ["KernelTable", "Kernels"]),
   ] + kernelTargets,
   cxxLanguageStandard: .cxx17

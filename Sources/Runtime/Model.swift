@@ -51,6 +51,8 @@ public final class Model: @unchecked Sendable {
   let path: String?
   let compiled: CompiledGraph
   private let pool: ThreadPool
+  /// Nil when every node runs as the file writes it.
+  private let plans: PlanCache?
 
   /// Loads the ONNX file at `path`. Every operator without an implementation is reported here, never at run time.
   public convenience init(path: String, options: ModelOptions = ModelOptions()) throws {
@@ -71,7 +73,9 @@ public final class Model: @unchecked Sendable {
       TensorDescription(name: graph.values[$0.index].name, type: graph.values[$0.index].type)
     }
     metadata = loaded.metadata
-    pool = options.pool ?? ThreadPool(threads: 1)
+    let pool = options.pool ?? ThreadPool(threads: 1)
+    self.pool = pool
+    plans = options.optimized ? try PlanCache(graph, pool: pool) : nil
     self.path = path
   }
 
@@ -98,12 +102,20 @@ public final class Model: @unchecked Sendable {
         throw Failure(
           .unknownName, "the model has no output '\(name)'", expected: outputs.map(\.name).joined(separator: ", "))
       }
-      let executor = EagerExecutor(
-        pool: options.pool ?? pool, checkCancelled: options.checkCancelled ?? {}, profiler: options.profiler)
-      let results = try executor.run(compiled, captured: [], inputs: ordered)
+      let pool = options.pool ?? self.pool
+      let checkCancelled = options.checkCancelled ?? {}
+      let positions = outputs.indices.filter { wanted?.contains(outputs[$0].name) ?? true }
       var named: [String: Value] = [:]
-      for (description, value) in zip(outputs, results) where wanted?.contains(description.name) ?? true {
-        named[description.name] = value
+      if let plans {
+        let plan = try plans.plan(for: ordered, wanted: positions, pool: pool, checkCancelled: checkCancelled)
+        let executor = PlanExecutor(pool: pool, checkCancelled: checkCancelled, profiler: options.profiler)
+        for (position, value) in zip(positions, try executor.run(plan, inputs: ordered)) {
+          named[outputs[position].name] = value
+        }
+      } else {
+        let executor = EagerExecutor(pool: pool, checkCancelled: checkCancelled, profiler: options.profiler)
+        let results = try executor.run(compiled, captured: [], inputs: ordered)
+        for position in positions { named[outputs[position].name] = results[position] }
       }
       return named
     } catch let failure as Failure {

@@ -1,0 +1,74 @@
+import Graph
+import Operators
+import Support
+
+/// What to run for one set of input shapes: a flat list of prepared operators, and where every value lies.
+final class Plan: @unchecked Sendable {
+  /// Where a value of known shape lies during a run.
+  enum Storage {
+    case constant(Tensor)
+    case input(Int)
+    case output(Int)
+    case arena(offset: Int)
+  }
+
+  struct Operand {
+    var id: ValueID
+    var type: DataType
+    var shape: [Int]
+    var storage: Storage
+  }
+
+  enum Work {
+    case planned(any Operator, scratch: Range<Int>)
+    /// Runs on values; `operands` in the step are then only those of known shape.
+    case dynamic(CompiledNode)
+  }
+
+  struct Step {
+    var node: Node
+    var work: Work
+    /// The node's inputs, then what its subgraphs capture. Nil: absent, or known only at run time.
+    var inputs: [Operand?]
+    var inputIDs: [ValueID?]
+    var outputs: [Operand?]
+  }
+
+  /// How a result leaves the plan.
+  enum Result {
+    /// Written in place by its step.
+    case written
+    /// Lies elsewhere (an input, a constant, another output's memory) and is copied.
+    case copied(Operand)
+    case dynamic(ValueID)
+  }
+
+  let graph: Graph
+  let steps: [Step]
+  let results: [Result]
+  /// Types and shapes of the results that are tensors of known shape.
+  let resultInfos: [ValueInfo?]
+  let arenaByteCount: Int
+  /// Values kept by a step for later dynamic steps, by value index.
+  let hasDynamicSteps: Bool
+
+  init(
+    graph: Graph, steps: [Step], results: [Result], resultInfos: [ValueInfo?], arenaByteCount: Int
+  ) {
+    self.graph = graph
+    self.steps = steps
+    self.results = results
+    self.resultInfos = resultInfos
+    self.arenaByteCount = arenaByteCount
+    hasDynamicSteps = steps.contains {
+      if case .dynamic = $0.work { return true }
+      return false
+    }
+  }
+
+  /// Contexts of finished runs, ready for the next.
+  private let idle = ContextShelf()
+
+  func takeContext() throws -> PlanContext { try idle.take() ?? PlanContext(self) }
+  func giveBack(_ context: PlanContext) { idle.put(context) }
+}
