@@ -57,7 +57,7 @@ struct Run {
 
   func generate(prompt: String) throws -> GenerationResult {
     // A wrong scheduler name or number of steps must not cost a text encoding.
-    _ = try makeScheduler(steps: 1)
+    try validateScheduler()
     let tokenizer = try pipeline.tokenizer.get()
     let tokens = try tokenizer.tokenize(prompt)
     let network = try pipeline.noisePredictor.get()
@@ -88,7 +88,17 @@ struct Run {
     return [warning]
   }
 
-  private func makeScheduler(steps: Int) throws -> any Scheduler {
+  private func validateScheduler() throws {
+    do throws(Failure) {
+      try SchedulerFactory.validate(
+        className: plan.options.scheduler, configuration: pipeline.folder.scheduler, eta: plan.options.eta)
+      if case .fixed(let steps) = plan.options.steps { _ = try makeScheduler(steps: steps) }
+    } catch {
+      throw error.adding(component: "scheduler")
+    }
+  }
+
+  private func makeScheduler(steps: Int) throws(Failure) -> any Scheduler {
     do throws(Failure) {
       return try SchedulerFactory.make(
         className: plan.options.scheduler, configuration: pipeline.folder.scheduler, steps: steps, eta: plan.options.eta)
