@@ -17,8 +17,8 @@ struct Determinant: Operator {
     guard let result = outputs.optionalOperand(0) else { return }
     let x: Tensor = try inputs.operand(0)
     let size = x.shape.last ?? 0
-    let elements = x.doubles()
-    result.store(
+    let elements = try x.numbers()
+    try result.store(
       (0..<result.count).map { matrix in
         determinant(Array(elements[(matrix * size * size)..<((matrix + 1) * size * size)]), size)
       })

@@ -89,19 +89,19 @@ struct RecurrentOperator: Operator {
     let (hidden, inputSize) = (r.shape[2], x.shape[2])
     let (steps, batch) = batchFirst ? (x.shape[1], x.shape[0]) : (x.shape[0], x.shape[1])
     let rows = kind.gates * hidden
-    func optional(_ index: Int, _ count: Int) -> [Double] {
-      (inputs.optionalOperand(index) as Tensor?)?.doubles() ?? [Double](repeating: 0, count: count)
+    func optional(_ index: Int, _ count: Int) throws -> [Double] {
+      try (inputs.optionalOperand(index) as Tensor?)?.numbers() ?? [Double](repeating: 0, count: count)
     }
-    let elements = x.doubles()
-    let (weights, recurrence) = (w.doubles(), r.doubles())
-    let bias = optional(3, directions * 2 * rows)
-    let peepholes = optional(7, directions * 3 * hidden)
+    let elements = try x.numbers()
+    let (weights, recurrence) = (try w.numbers(), try r.numbers())
+    let bias = try optional(3, directions * 2 * rows)
+    let peepholes = try optional(7, directions * 3 * hidden)
     let lengths = try (inputs.optionalOperand(4) as Tensor?)?.integers() ?? [Int](repeating: steps, count: batch)
     guard lengths.allSatisfy({ $0 >= 0 && $0 <= steps }) else {
       throw Failure(.outOfRange, "a sequence is longer than X", expected: "0...\(steps)", actual: "\(lengths)")
     }
-    var finalH = optional(5, directions * batch * hidden)
-    var finalC = optional(6, directions * batch * hidden)
+    var finalH = try optional(5, directions * batch * hidden)
+    var finalC = try optional(6, directions * batch * hidden)
     var sequence = [Double](repeating: 0, count: steps * directions * batch * hidden)
     for direction in 0..<directions {
       let cell = RecurrentCell(
@@ -130,9 +130,9 @@ struct RecurrentOperator: Operator {
         finalC.replaceSubrange(state..<(state + hidden), with: c)
       }
     }
-    if let result: Tensor = outputs.optionalOperand(0) { result.store(sequence) }
-    if let result: Tensor = outputs.optionalOperand(1) { result.store(finalH) }
-    if let result: Tensor = outputs.optionalOperand(2) { result.store(finalC) }
+    if let result: Tensor = outputs.optionalOperand(0) { try result.store(sequence) }
+    if let result: Tensor = outputs.optionalOperand(1) { try result.store(finalH) }
+    if let result: Tensor = outputs.optionalOperand(2) { try result.store(finalC) }
   }
 }
 

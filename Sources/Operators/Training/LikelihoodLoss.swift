@@ -50,13 +50,13 @@ struct LikelihoodLoss: Operator {
   func run(inputs: [Tensor?], outputs: [Tensor?], context: RunContext) throws {
     let scores: Tensor = try inputs.operand(0)
     let targets: Tensor = try inputs.operand(1)
-    let weights: [Double]? = (inputs.optionalOperand(2) as Tensor?).map { $0.doubles() }
+    let weights = try (inputs.optionalOperand(2) as Tensor?)?.numbers()
     let classes = scores.shape[1]
     let inner = scores.shape.dropFirst(2).reduce(1, *)
-    var logarithms = scores.doubles()
+    var logarithms = try scores.numbers()
     if takesLogits {
       normalize(&logarithms, classes: classes, inner: inner)
-      if let result: Tensor = outputs.optionalOperand(1) { result.store(logarithms) }
+      if let result: Tensor = outputs.optionalOperand(1) { try result.store(logarithms) }
     }
     guard let result = outputs.optionalOperand(0) else { return }
     var losses: [Double] = []
@@ -75,9 +75,9 @@ struct LikelihoodLoss: Operator {
       totalWeight += weight
     }
     switch summary {
-    case .none: result.store(losses)
-    case .sum: result.store([losses.reduce(0, +)])
-    case .mean: result.store([losses.reduce(0, +) / totalWeight])
+    case .none: try result.store(losses)
+    case .sum: try result.store([losses.reduce(0, +)])
+    case .mean: try result.store([losses.reduce(0, +) / totalWeight])
     }
   }
 

@@ -48,11 +48,11 @@ struct OptimizerOperator: Operator {
   }
 
   func run(inputs: [Tensor?], outputs: [Tensor?], context: RunContext) throws {
-    let rate = (try inputs.operand(0) as Tensor).doubles().first ?? 0
-    let updates = (try inputs.operand(1) as Tensor).doubles().first ?? 0
+    let rate = try (inputs.operand(0) as Tensor).numbers().first ?? 0
+    let updates = try (inputs.operand(1) as Tensor).numbers().first ?? 0
     let tensors = (inputs.count - 2) / (stateCount + 2)
     for index in 0..<tensors {
-      let groups = try (0..<(stateCount + 2)).map { (try inputs.operand(2 + $0 * tensors + index) as Tensor).doubles() }
+      let groups = try (0..<(stateCount + 2)).map { try (inputs.operand(2 + $0 * tensors + index) as Tensor).numbers() }
       var results = [[Double]](repeating: [], count: 1 + stateCount)
       for element in groups[0].indices {
         let x = groups[0][element]
@@ -62,7 +62,7 @@ struct OptimizerOperator: Operator {
         for (group, value) in state.enumerated() { results[group + 1].append(value) }
       }
       for group in results.indices {
-        if let output: Tensor = outputs.optionalOperand(group * tensors + index) { output.store(results[group]) }
+        if let output: Tensor = outputs.optionalOperand(group * tensors + index) { try output.store(results[group]) }
       }
     }
   }
@@ -71,7 +71,7 @@ struct OptimizerOperator: Operator {
 extension OptimizerOperator {
   static func adagrad(_ node: Node) throws -> OptimizerOperator {
     let decay = Double(try node.float("decay_factor", default: 0))
-    let epsilon = Double(try node.float("epsilon", default: 0))
+    let epsilon = Double(try node.float("epsilon", default: 1e-6))
     return OptimizerOperator(stateCount: 1, regularization: Double(try node.float("norm_coefficient", default: 0))) {
       rate, updates, x, gradient, state in
       let squares = state[0] + gradient * gradient
@@ -82,7 +82,7 @@ extension OptimizerOperator {
   static func adam(_ node: Node) throws -> OptimizerOperator {
     let alpha = Double(try node.float("alpha", default: 0.9))
     let beta = Double(try node.float("beta", default: 0.999))
-    let epsilon = Double(try node.float("epsilon", default: 0))
+    let epsilon = Double(try node.float("epsilon", default: 1e-6))
     let post = Double(try node.float("norm_coefficient_post", default: 0))
     return OptimizerOperator(stateCount: 2, regularization: Double(try node.float("norm_coefficient", default: 0))) {
       rate, updates, x, gradient, state in
