@@ -87,14 +87,12 @@ let package = Package(
     .executableTarget(
       name: "adadiff-cli",
       dependencies: [
-        "CAdaDiff", "AdaDiff", "Graph", "Operators", "NumpyFiles", "PictureFiles",
+        "CAdaDiff", "AdaDiff", "Graph", "Operators", "Runtime", "NumpyFiles", "PictureFiles",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: engine,
       linkerSettings: [
-        .unsafeFlags([
-          "-static-stdlib", "-no-toolchain-stdlib-rpath", "-Xlinker", "--unresolved-symbols=ignore-all",
-        ]),
+        .unsafeFlags(["-static-stdlib", "-no-toolchain-stdlib-rpath"]),
         .linkedLibrary("FoundationEssentials"), .linkedLibrary("_FoundationCollections"),
         .linkedLibrary("_FoundationCShims"),
       ]),
