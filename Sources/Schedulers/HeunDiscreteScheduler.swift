@@ -25,13 +25,6 @@ final class HeunDiscreteScheduler: Solver {
   /// Newest: the latents at the start of the step; before it: the derivative there, then the one at its end.
   override var historyDepth: Int { 3 }
 
-  override func begin(elementCount: Int, imageCount: Int, firstCall: Int) throws(Failure) {
-    guard firstCall % 2 == 0 else {
-      throw Failure(.invalidArgument, "call \(firstCall) lies in the middle of a Heun step")
-    }
-    try super.begin(elementCount: elementCount, imageCount: imageCount, firstCall: firstCall)
-  }
-
   override func update(
     call: Int, callsMade: Int, output: UnsafePointer<Float>, sample: UnsafeMutablePointer<Float>,
     noise: () throws(Failure) -> UnsafePointer<Float>

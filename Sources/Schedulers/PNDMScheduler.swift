@@ -62,14 +62,6 @@ final class PNDMScheduler: Solver {
     start?.clear()
   }
 
-  override func begin(elementCount: Int, imageCount: Int, firstCall: Int) throws(Failure) {
-    let repeated = rungeKuttaCalls == 0 && firstCall == 1 && timesteps.count > 1
-    guard !repeated, firstCall >= rungeKuttaCalls || firstCall % 4 == 0 else {
-      throw Failure(.invalidArgument, "call \(firstCall) lies in the middle of a PNDM step")
-    }
-    try super.begin(elementCount: elementCount, imageCount: imageCount, firstCall: firstCall)
-  }
-
   override func update(
     call: Int, callsMade: Int, output: UnsafePointer<Float>, sample: UnsafeMutablePointer<Float>,
     noise: () throws(Failure) -> UnsafePointer<Float>

@@ -38,7 +38,8 @@ public protocol Scheduler: AnyObject {
 
   /// Forgets any earlier run and prepares for latents of `elementCount` values in `imageCount` equal parts.
   ///
-  /// `firstCall` other than 0 starts in the middle of the schedule (image to image), on latents from `addNoise`.
+  /// `firstCall` other than 0 starts in the middle of the schedule (image to image), on latents from `addNoise`; it
+  /// must be the first call of its step.
   func begin(elementCount: Int, imageCount: Int, firstCall: Int) throws(Failure)
 
   /// Moves `sample` from this call's noise level to the next call's, in place.

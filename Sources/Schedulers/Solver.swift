@@ -60,6 +60,9 @@ class Solver: Scheduler {
     return 1 / (sigma * sigma + 1).squareRoot()
   }
 
+  /// Whether a run can start at this call: it opens a step rather than refining one.
+  final func opensStep(call: Int) -> Bool { call == 0 || stepIndex(call: call) != stepIndex(call: call - 1) }
+
   /// How many latent-sized buffers the solver keeps between calls.
   var historyDepth: Int { 0 }
 
@@ -80,6 +83,9 @@ class Solver: Scheduler {
     }
     guard timesteps.indices.contains(firstCall) else {
       throw Failure(.outOfRange, "call \(firstCall) is outside the schedule of \(timesteps.count) calls")
+    }
+    guard opensStep(call: firstCall) else {
+      throw Failure(.invalidArgument, "call \(firstCall) refines a step; a run can only start where a step begins")
     }
     if storage?.elementCount != elementCount {
       storage = historyDepth > 0 ? try LatentHistory(depth: historyDepth, elementCount: elementCount) : nil

@@ -46,6 +46,8 @@ public enum JSON: Sendable, Equatable {
   /// Reads and parses a file.
   public static func parse(file: String) throws(Failure) -> JSON {
     let mapped = try MappedFile(path: file)
+    // The mapping must outlive the parser, which holds only its address.
+    defer { withExtendedLifetime(mapped) {} }
     return try parse(mapped.bytes, file: file)
   }
 }

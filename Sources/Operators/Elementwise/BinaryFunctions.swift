@@ -1,19 +1,27 @@
 import Glibc
+import KernelTable
+import Kernels
+
+private let kernels = Kernels.current
 
 /// The operations themselves, in every compute type they are defined for. Integers wrap; nothing traps.
 extension BinaryFunction {
   static let addition = BinaryFunction(
-    float32: row { $0 + $1 }, float64: row { $0 + $1 }, int64: row { $0 &+ $1 }, uint64: row { $0 &+ $1 })
+    float32: row(kernels.add, right: kernels.addScalar, left: kernels.addScalar),
+    float64: row { $0 + $1 }, int64: row { $0 &+ $1 }, uint64: row { $0 &+ $1 })
 
   static let subtraction = BinaryFunction(
-    float32: row { $0 - $1 }, float64: row { $0 - $1 }, int64: row { $0 &- $1 }, uint64: row { $0 &- $1 })
+    float32: row(kernels.subtract, right: kernels.subtractScalar, left: kernels.scalarSubtract),
+    float64: row { $0 - $1 }, int64: row { $0 &- $1 }, uint64: row { $0 &- $1 })
 
   static let multiplication = BinaryFunction(
-    float32: row { $0 * $1 }, float64: row { $0 * $1 }, int64: row { $0 &* $1 }, uint64: row { $0 &* $1 })
+    float32: row(kernels.multiply, right: kernels.multiplyScalar, left: kernels.multiplyScalar),
+    float64: row { $0 * $1 }, int64: row { $0 &* $1 }, uint64: row { $0 &* $1 })
 
   /// Integers round toward zero; division by zero gives 0.
   static let division = BinaryFunction(
-    float32: row { $0 / $1 }, float64: row { $0 / $1 },
+    float32: row(kernels.divide, right: kernels.divideScalar, left: kernels.scalarDivide),
+    float64: row { $0 / $1 },
     int64: row { $1 == 0 ? 0 : $0.dividedReportingOverflow(by: $1).partialValue },
     uint64: row { $1 == 0 ? 0 : $0 / $1 })
 
@@ -43,9 +51,9 @@ extension BinaryFunction {
 
   static let pow = BinaryFunction(
     float32: { x, stepX, y, stepY, result, count in
-      // x², the usual case, is exact to half an ulp without the library call.
-      if stepX == 1, stepY == 0, count > 0, y[0] == 2 {
-        for i in 0..<count { result[i] = x[i] * x[i] }
+      // x² and x³, the usual cases, without the library call.
+      if stepX == 1, stepY == 0, count > 0, y[0] == 2 || y[0] == 3 {
+        if y[0] == 2 { kernels.multiply(x, x, result, count) } else { mapElements(x, result, count) { $0 * $0 * $0 } }
         return
       }
       for i in 0..<count { result[i] = powf(x[i * stepX], y[i * stepY]) }

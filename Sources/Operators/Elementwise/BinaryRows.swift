@@ -1,3 +1,5 @@
+import KernelTable
+
 /// One row of a binary operation: `result[i] = f(a[i * stepA], b[i * stepB])` for `count` elements; steps are 0 or 1.
 ///
 /// `result` may be the memory of `a` or `b` if that input has step 1.
@@ -25,6 +27,20 @@ func row<Element: BitwiseCopyable, Result: BitwiseCopyable>(
     default:
       for i in 0..<count { result[i] = f(a[i], b[i]) }
     }
+  }
+}
+
+/// The row of kernels: `elementwise` for two vectors, `right` where b is one number, `left` where a is.
+func row(
+  _ elementwise: @escaping BinaryKernel, right: @escaping ScalarKernel, left: @escaping ScalarKernel
+) -> BinaryRow<Float, Float> {
+  { a, stepA, b, stepB, result, count in
+    switch (stepA, stepB) {
+    case (_, 0): right(a, b[0], result, stepA == 0 ? min(count, 1) : count)
+    case (0, _): left(b, a[0], result, count)
+    default: elementwise(a, b, result, count)
+    }
+    if stepA == 0, stepB == 0, count > 1 { result.update(repeating: result[0], count: count) }
   }
 }
 

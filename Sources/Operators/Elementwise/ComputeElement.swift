@@ -1,4 +1,6 @@
 import Graph
+import KernelTable
+import Kernels
 
 /// How values that do not fit a narrow type are treated; only `Cast` and `QuantizeLinear` differ from `standard`.
 struct NarrowingRules: Sendable {
@@ -204,15 +206,21 @@ extension Double: ComputeElement {
 extension Float: ComputeElement {
   static func widen(
     _ type: DataType, _ source: UnsafeRawPointer, at offset: Int, count: Int, into target: UnsafeMutablePointer<Float>
-  ) { widenFloating(type, source, at: offset, count: count, into: target) }
+  ) {
+    switch type {
+    case .float16: Kernels.current.fromFloat16(source.assumingMemoryBound(to: UInt16.self) + offset, target, count)
+    case .bfloat16: Kernels.current.fromBFloat16(source.assumingMemoryBound(to: UInt16.self) + offset, target, count)
+    default: widenFloating(type, source, at: offset, count: count, into: target)
+    }
+  }
 
   static func narrow(
     _ type: DataType, _ source: UnsafePointer<Float>, count: Int, into target: UnsafeMutableRawPointer, at offset: Int,
     rules: NarrowingRules
   ) {
     switch type {
-    case .float16: store(UInt16.self, source, count, target, offset) { half(from: $0) }
-    case .bfloat16: store(UInt16.self, source, count, target, offset) { brainFloat(from: $0) }
+    case .float16: Kernels.current.toFloat16(source, target.assumingMemoryBound(to: UInt16.self) + offset, count)
+    case .bfloat16: Kernels.current.toBFloat16(source, target.assumingMemoryBound(to: UInt16.self) + offset, count)
     default: narrowFloating(type, source, count: count, into: target, at: offset, rules: rules)
     }
   }

@@ -11,27 +11,14 @@ func float(fromHalf half: UInt16) -> Float {
   return Float(bitPattern: bits | sign)
 }
 
-/// Float to float16 bits, half to even; beyond 65504 infinity; NaN stays NaN.
+/// The nearest whole number, ties to even, without a branch or a call. Keeps the sign of zero.
 @inline(__always)
-func half(from value: Float) -> UInt16 {
-  let bits = value.bitPattern
-  let magnitude = bits & 0x7FFF_FFFF
-  let sign = UInt16(truncatingIfNeeded: (bits >> 16) & 0x8000)
-  // Adding 0.5 aligns the last float16 subnormal bit (2^-24) with the last bit of a Float in [0.5, 1).
-  let subnormal = (Float(bitPattern: magnitude) + 0.5).bitPattern &- 0x3F00_0000
-  let normal = (magnitude &+ 0xFFF &+ ((magnitude >> 13) & 1) &- 0x3800_0000) >> 13
-  var result = magnitude < 0x3880_0000 ? subnormal : normal
-  if magnitude >= 0x4780_0000 { result = magnitude > 0x7F80_0000 ? 0x7E00 : 0x7C00 }
-  return UInt16(truncatingIfNeeded: result) | sign
-}
-
-/// Float to bfloat16 bits, half to even; NaN stays NaN.
-@inline(__always)
-func brainFloat(from value: Float) -> UInt16 {
-  let bits = value.bitPattern
-  let rounded = (bits &+ 0x7FFF &+ ((bits >> 16) & 1)) >> 16
-  let isNaN = bits & 0x7FFF_FFFF > 0x7F80_0000
-  return UInt16(truncatingIfNeeded: isNaN ? (bits >> 16) | 0x40 : rounded)
+func roundHalfEven(_ x: Float) -> Float {
+  let magnitude = x.magnitude
+  // From 2^23 on every float is whole; below, adding 2^23 leaves no bits for a fraction.
+  let rounded = (magnitude + 0x1p23) - 0x1p23
+  let sign = x.bitPattern & 0x8000_0000
+  return magnitude < 0x1p23 ? Float(bitPattern: rounded.bitPattern | sign) : x
 }
 
 /// Toward zero; out of range and NaN give Int32.min, as `cvttsd2si` does.

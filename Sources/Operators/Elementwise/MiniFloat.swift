@@ -113,13 +113,15 @@ enum PowerOfTwo {
     let exponent = Int(bits >> 23)
     let fraction = bits & 0x7F_FFFF
     if exponent == 255 { return 255 }
-    let roundUp: Bool
-    switch rounding {
-    case .down: roundUp = false
-    case .up: roundUp = fraction > 0
-    // A tie goes up, except below the smallest normal float where 0.5 ulp is the value 2^-127 itself.
-    case .nearest: roundUp = fraction > 0x40_0000 || (fraction == 0x40_0000 && exponent > 0)
-    }
+    // Subnormal floats: code 0 is 2^-127, which is fraction 0x40_0000.
+    let exact: UInt32 = exponent == 0 ? 0x40_0000 : 0
+    let halfway: UInt32 = exponent == 0 ? 0x60_0000 : 0x40_0000
+    let roundUp =
+      switch rounding {
+      case .down: false
+      case .up: fraction > exact
+      case .nearest: fraction >= halfway
+      }
     guard roundUp else { return UInt8(exponent) }
     return exponent == 254 && saturate ? 254 : UInt8(exponent + 1)
   }

@@ -82,9 +82,10 @@ struct QuantizeLinear: Operator {
     let scale: Tensor = try inputs.operand(1)
     let layout = try QuantizationLayout(shape: x.shape, scale: scale.shape, axis: axis, blockSize: blockSize)
     let scales = try floats(scale)
+    round(scales.pointer(), scales.count, to: precision)
     let zeroPoints: Tensor? = try (inputs.optionalOperand(2) as Tensor?).map { try floats($0) }
-    if layout.inner > 0, x.count > 0 {
-      quantize(x, scales, zeroPoints, result, layout, quotientType(x.type, scale.type), context.pool)
+    if x.count > 0 {
+      try quantize(x, scales, zeroPoints, result, layout, quotientType(x.type, scale.type), context.pool)
     }
   }
 
@@ -96,36 +97,36 @@ struct QuantizeLinear: Operator {
   private func quantize(
     _ x: Tensor, _ scales: Tensor, _ zeroPoints: Tensor?, _ result: Tensor, _ layout: QuantizationLayout,
     _ quotientType: DataType, _ pool: ThreadPool
-  ) {
+  ) throws {
+    let zero = try Tensor(type: .float32, shape: [], values: [Float(0)])
     let source = UnsafeRawPointer(x.rawPointer)
     let target = result.rawPointer
     let factors = UnsafePointer(scales.pointer(Float.self))
-    let offsets = zeroPoints.map { UnsafePointer($0.pointer(Float.self)) }
+    let offsets = UnsafePointer((zeroPoints ?? zero).pointer(Float.self))
     let range = integerRange(result.type)
     let rules = NarrowingRules(saturate: saturate)
-    let rounding = precision ?? .float32
     pool.forAlignedRanges(x.count, grain: Grain.heavy) { elements in
       withChunk(of: Float.self) { chunk in
         forChunks(elements) { start, count in
           Float.widen(x.type, source, at: start, count: count, into: chunk)
-          if rounding != .float32 { roundEach(chunk, count, to: rounding) }
+          round(chunk, count, to: precision)
           layout.forEachRun(start..<start + count) { first, length, scaleIndex, step in
             let piece = chunk + (first - start)
-            for i in 0..<length {
-              var factor = factors[scaleIndex + i * step]
-              if rounding != .float32 { roundEach(&factor, 1, to: rounding) }
-              piece[i] = piece[i] / factor
+            for i in 0..<length { piece[i] = piece[i] / factors[scaleIndex + i * step] }
+            round(piece, length, to: quotientType)
+            let offset = zeroPoints == nil ? offsets : offsets + scaleIndex
+            let offsetStep = zeroPoints == nil ? 0 : step
+            guard let range else {
+              for i in 0..<length { piece[i] += offset[i * offsetStep] }
+              return
             }
-            if quotientType != .float32 { roundEach(piece, length, to: quotientType) }
+            let (lowest, highest) = (range.lowerBound, range.upperBound)
             for i in 0..<length {
-              let offset = offsets.map { $0[scaleIndex + i * step] } ?? 0
-              guard let range else {
-                piece[i] += offset
-                continue
-              }
-              let shifted = piece[i].rounded(.toNearestOrEven) + offset
+              let shifted = roundHalfEven(piece[i]) + offset[i * offsetStep]
+              let low = shifted > lowest ? shifted : lowest
+              let limited = low < highest ? low : highest
               // NaN has no integer; the zero point stands for it.
-              piece[i] = shifted.isNaN ? offset : min(max(shifted, range.lowerBound), range.upperBound)
+              piece[i] = shifted != shifted ? offset[i * offsetStep] : limited
             }
           }
           Float.narrow(result.type, chunk, count: count, into: target, at: start, rules: rules)
@@ -134,11 +135,14 @@ struct QuantizeLinear: Operator {
     }
   }
 
-  private func roundEach(_ values: UnsafeMutablePointer<Float>, _ count: Int, to type: DataType) {
-    for i in 0..<count {
-      values[i] =
-        type == .float16
-        ? float(fromHalf: half(from: values[i])) : Float(bitPattern: UInt32(brainFloat(from: values[i])) << 16)
+  /// Rounds up to one chunk of values to a narrower type; nothing for nil and float32.
+  private func round(_ values: UnsafeMutablePointer<Float>, _ count: Int, to type: DataType?) {
+    guard let type, type != .float32 else { return }
+    withChunk(of: UInt16.self) { narrow in
+      forChunks(0..<count) { start, length in
+        Float.narrow(type, values + start, count: length, into: narrow, at: 0, rules: .standard)
+        Float.widen(type, narrow, at: 0, count: length, into: values + start)
+      }
     }
   }
 }
@@ -238,8 +242,10 @@ struct DynamicQuantizeLinear: Operator {
       let target = result.pointer(UInt8.self)
       context.pool.forRanges(count, grain: Grain.light) { range in
         for i in range {
-          let shifted = (values[i] / scale).rounded(.toNearestOrEven) + zeroPoint
-          target[i] = UInt8(truncatingIfNeeded: int32Bits(Double(min(max(shifted, 0), 255))))
+          let shifted = roundHalfEven(values[i] / scale) + zeroPoint
+          let low = shifted > 0 ? shifted : 0
+          // Whole numbers up to 255 stand in the low bits after adding 2^23. NaN became 0.
+          target[i] = UInt8(truncatingIfNeeded: ((low < 255 ? low : 255) + 0x1p23).bitPattern)
         }
       }
     }

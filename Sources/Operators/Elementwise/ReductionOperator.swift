@@ -1,5 +1,7 @@
 import Glibc
 import Graph
+import KernelTable
+import Kernels
 import Support
 
 /// The Reduce… operators: axes from an attribute or, since the opset that `axesInputVersion` names, from input 1.
@@ -58,6 +60,8 @@ struct ReductionOperator: Operator {
     case .float32?, .float64?:
       if reduction == .logSumExp {
         logSumExp(x, result, plan, context.pool)
+      } else if x.type == .float32, plan.reducesRows, [.sum, .mean, .maximum].contains(reduction) {
+        reduceFloatRows(x, result, plan, context.pool)
       } else {
         reduce(x, result, plan, reduction.real, context.pool)
       }
@@ -118,6 +122,32 @@ struct ReductionOperator: Operator {
               Compute.narrow(x.type, totals, count: count, into: target, at: output, rules: .standard)
             }
           }
+        }
+      }
+    }
+  }
+
+  /// float32 sums, means and maxima of whole rows, the reductions of every normalisation and softmax.
+  private func reduceFloatRows(_ x: Tensor, _ result: Tensor, _ plan: ReductionPlan, _ pool: ThreadPool) {
+    let source = UnsafePointer(x.pointer(Float.self))
+    let target = result.pointer(Float.self)
+    let offsets = plan.reducedOffsets()
+    let divisor = reduction == .mean ? Double(plan.reducedCount) : 1
+    let kernels = Kernels.current
+    pool.forRanges(plan.outputCount, grain: max(1, Grain.light / max(plan.reducedCount, 1))) { range in
+      for output in range {
+        let start = source + plan.start(ofKept: output)
+        if reduction == .maximum {
+          var largest = -Float.infinity
+          for offset in offsets {
+            let row = kernels.rowMaximum(start + offset, plan.rowLength)
+            largest = largest > row || largest != largest ? largest : row
+          }
+          target[output] = largest
+        } else {
+          var total = 0.0
+          for offset in offsets { total += kernels.sum(start + offset, plan.rowLength) }
+          target[output] = Float(total / divisor)
         }
       }
     }

@@ -79,7 +79,9 @@ struct WhereOperator: Operator {
       broadcast.forEachRow(range) { offset, inputs, count in
         if stepC == 1, stepX == 1, stepY == 1 {
           for i in 0..<count {
-            target[offset + i] = choices[inputs.0 + i] != 0 ? first[inputs.1 + i] : second[inputs.2 + i]
+            // Both are read before the choice: the loop becomes a vector blend.
+            let (chosen, other) = (first[inputs.1 + i], second[inputs.2 + i])
+            target[offset + i] = choices[inputs.0 + i] != 0 ? chosen : other
           }
         } else {
           for i in 0..<count {

@@ -4,9 +4,6 @@ import Support
 /// One contiguous row: `result[i] = f(x[i])`; `result` may be `x`.
 typealias UnaryRow<Element> = @Sendable (UnsafePointer<Element>, UnsafeMutablePointer<Element>, Int) -> Void
 
-/// The lanes that vectorised functions work on.
-typealias Lanes = SIMD8<Float>
-
 /// An elementwise function of one input in the types it is defined for.
 struct UnaryFunction: Sendable {
   /// float64, and the narrower types where `float32` is nil: computed in Double, rounded once.
@@ -95,27 +92,6 @@ func mapElements<Element: BitwiseCopyable>(
   _ x: UnsafePointer<Element>, _ y: UnsafeMutablePointer<Element>, _ count: Int, _ f: (Element) -> Element
 ) {
   for i in 0..<count { y[i] = f(x[i]) }
-}
-
-/// A row of a function of lanes. The last lanes of an incomplete vector are padded with zeros and dropped.
-@inline(__always)
-func mapLanes(
-  _ x: UnsafePointer<Float>, _ y: UnsafeMutablePointer<Float>, _ count: Int, _ f: (Lanes) -> Lanes
-) {
-  let source = UnsafeRawPointer(x)
-  let target = UnsafeMutableRawPointer(y)
-  let width = Lanes.scalarCount
-  let whole = count - count % width
-  for i in stride(from: 0, to: whole, by: width) {
-    let lanes = source.loadUnaligned(fromByteOffset: i * 4, as: Lanes.self)
-    target.storeBytes(of: f(lanes), toByteOffset: i * 4, as: Lanes.self)
-  }
-  if whole < count {
-    var lanes = Lanes.zero
-    for i in whole..<count { lanes[i - whole] = x[i] }
-    lanes = f(lanes)
-    for i in whole..<count { y[i] = lanes[i - whole] }
-  }
 }
 
 /// An elementwise operator of one input with the type and shape of its input.

@@ -1,5 +1,7 @@
 import Glibc
 import Graph
+import KernelTable
+import Kernels
 import Support
 
 extension OperatorEntry {
@@ -8,6 +10,14 @@ extension OperatorEntry {
     _ name: String, grain: Int = Grain.heavy, _ function: @escaping @Sendable (Node) throws -> UnaryFunction
   ) -> OperatorEntry {
     OperatorEntry(name) { node in UnaryOperator(function: try function(node), grain: grain) }
+  }
+
+  /// A function with a kernel for float32.
+  static func unary(
+    _ name: String, _ kernel: KeyPath<KernelTable, UnaryKernel> & Sendable,
+    _ real: @escaping @Sendable (Double) -> Double
+  ) -> OperatorEntry {
+    unary(name) { _ in UnaryFunction(real: real, float32: kernelRow(kernel)) }
   }
 
   /// A function of real numbers that needs no vectorised form.
@@ -21,27 +31,26 @@ let unaryOperators: [OperatorEntry] = [
   // Exact in every type.
   .unary("Abs", grain: Grain.light) { _ in
     UnaryFunction(
-      real: { $0.magnitude }, float32: { x, y, n in mapElements(x, y, n) { $0.magnitude } },
-      signed: { $0 < 0 ? 0 &- $0 : $0 }, unsigned: { $0 })
+      real: { $0.magnitude }, float32: kernelRow(\.absolute), signed: { $0 < 0 ? 0 &- $0 : $0 }, unsigned: { $0 })
   },
   .unary("Neg", grain: Grain.light) { _ in
     UnaryFunction(
-      real: { -$0 }, float32: { x, y, n in mapElements(x, y, n) { -$0 } }, signed: { 0 &- $0 }, unsigned: { 0 &- $0 })
+      real: { -$0 }, float32: kernelRow(\.negate), signed: { 0 &- $0 }, unsigned: { 0 &- $0 })
   },
   .unary("Sign") { _ in
     UnaryFunction(
       real: { $0 > 0 ? 1 : $0 < 0 ? -1 : $0 == 0 ? 0 : $0 }, signed: { $0.signum() }, unsigned: { $0 == 0 ? 0 : 1 })
   },
-  .unary("Reciprocal", grain: Grain.light) { _ in
-    UnaryFunction(real: { 1 / $0 }, float32: { x, y, n in mapElements(x, y, n) { 1 / $0 } })
+  .unary("Floor", grain: Grain.light) { _ in
+    UnaryFunction(real: { $0.rounded(.down) }, float32: { x, y, n in mapElements(x, y, n) { floor($0) } })
   },
-  .unary("Sqrt", grain: Grain.light) { _ in
+  .unary("Ceil", grain: Grain.light) { _ in
+    UnaryFunction(real: { $0.rounded(.up) }, float32: { x, y, n in mapElements(x, y, n) { -floor(-$0) } })
+  },
+  .unary("Round", grain: Grain.light) { _ in
     UnaryFunction(
-      real: { $0.squareRoot() }, float32: { x, y, n in mapElements(x, y, n) { $0.squareRoot() } })
+      real: { $0.rounded(.toNearestOrEven) }, float32: { x, y, n in mapElements(x, y, n) { roundHalfEven($0) } })
   },
-  .unary("Floor") { $0.rounded(.down) },
-  .unary("Ceil") { $0.rounded(.up) },
-  .unary("Round") { $0.rounded(.toNearestOrEven) },
   .unary("Not") { _ in UnaryFunction(bool: { $0 == 0 ? 1 : 0 }) },
   .unary("BitwiseNot") { _ in UnaryFunction(signed: { ~$0 }, unsigned: { ~$0 }) },
 
@@ -60,41 +69,28 @@ let unaryOperators: [OperatorEntry] = [
   .unary("Atanh") { atanh($0) },
 
   // Vectorised.
-  .unary("Exp") { _ in
-    UnaryFunction(real: { exp($0) }, float32: { x, y, n in mapLanes(x, y, n) { VectorMath.exponential($0) } })
-  },
-  .unary("Tanh") { _ in
-    UnaryFunction(real: { tanh($0) }, float32: { x, y, n in mapLanes(x, y, n) { VectorMath.tanh($0) } })
-  },
+  .unary("Reciprocal", \.reciprocal) { 1 / $0 },
+  .unary("Sqrt", \.squareRoot) { $0.squareRoot() },
+  .unary("Exp", \.exp) { exp($0) },
+  .unary("Tanh", \.tanh) { tanh($0) },
+  .unary("Sigmoid", \.sigmoid) { 1 / (1 + exp(-$0)) },
   .unary("Erf") { _ in
-    UnaryFunction(
-      real: { erf($0) }, float32: { x, y, n in mapLanes(x, y, n) { VectorMath.errorFunction($0) } },
-      // Opset 9 allows integers; |erf x| < 1 rounds toward 0.
-      signed: { _ in 0 }, unsigned: { _ in 0 })
-  },
-  .unary("Sigmoid") { _ in
-    UnaryFunction(
-      real: { 1 / (1 + exp(-$0)) }, float32: { x, y, n in mapLanes(x, y, n) { VectorMath.sigmoid($0) } })
+    // Opset 9 allows integers; |erf x| < 1 rounds toward 0.
+    UnaryFunction(real: { erf($0) }, float32: kernelRow(\.erf), signed: { _ in 0 }, unsigned: { _ in 0 })
   },
   .unary("Swish") { node in
-    let alpha = try node.float("alpha", default: 1)
+    let alpha = Double(try node.float("alpha", default: 1))
     return UnaryFunction(
-      real: { $0 / (1 + exp(-Double(alpha) * $0)) },
-      float32: { x, y, n in
-        let lanes = Lanes(repeating: alpha)
-        mapLanes(x, y, n) { VectorMath.swish($0, alpha: lanes) }
-      })
+      real: { $0 / (1 + exp(-alpha * $0)) }, float32: alpha == 1 ? kernelRow(\.silu) : nil)
   },
   .unary("Gelu") { node in
     switch try node.string("approximate", default: "none") {
     case "none":
-      return UnaryFunction(
-        real: { 0.5 * $0 * erfc(-$0 * 0.5.squareRoot()) },
-        float32: { x, y, n in mapLanes(x, y, n) { VectorMath.gelu($0) } })
+      return UnaryFunction(real: { 0.5 * $0 * erfc(-$0 * 0.5.squareRoot()) }, float32: kernelRow(\.gelu))
     case "tanh":
       return UnaryFunction(
         real: { 0.5 * $0 * (1 + tanh((2 / Double.pi).squareRoot() * ($0 + 0.044715 * $0 * $0 * $0))) },
-        float32: { x, y, n in mapLanes(x, y, n) { VectorMath.geluTanh($0) } })
+        float32: kernelRow(\.geluTanh))
     case let other:
       throw Failure(.unsupported, "attribute 'approximate' is '\(other)'", expected: "none or tanh")
     }
@@ -103,8 +99,7 @@ let unaryOperators: [OperatorEntry] = [
   // Activations; x where a comparison with NaN would lose it.
   .unary("Relu", grain: Grain.light) { _ in
     UnaryFunction(
-      real: { $0 < 0 ? 0 : $0 }, float32: { x, y, n in mapElements(x, y, n) { $0 < 0 ? 0 : $0 } },
-      signed: { max($0, 0) }, unsigned: { $0 })
+      real: { $0 < 0 ? 0 : $0 }, float32: kernelRow(\.relu), signed: { max($0, 0) }, unsigned: { $0 })
   },
   .unary("LeakyRelu", grain: Grain.light) { node in
     // Opset 1 had the same default under the same name.
@@ -166,6 +161,19 @@ let unaryOperators: [OperatorEntry] = [
   },
 ]
 
+/// The largest whole number not above `x`, without a branch or a call.
+@inline(__always)
+private func floor(_ x: Float) -> Float {
+  let rounded = roundHalfEven(x)
+  return rounded > x ? rounded - 1 : rounded
+}
+
 /// `x` limited to 0...1; NaN stays NaN.
 @inline(__always)
 private func limit<Element: BinaryFloatingPoint>(_ x: Element) -> Element { x < 0 ? 0 : x > 1 ? 1 : x }
+
+/// The row of this machine's kernel.
+private func kernelRow(_ kernel: KeyPath<KernelTable, UnaryKernel>) -> UnaryRow<Float> {
+  let function = Kernels.current[keyPath: kernel]
+  return { x, y, count in function(x, y, count) }
+}

@@ -92,14 +92,14 @@ struct RangeOperator: Operator {
     let limit = try inputs.number(at: 1, named: "limit") ?? 0
     let delta = try inputs.number(at: 2, named: "delta") ?? 1
     guard delta != 0 else { throw Failure(.outOfRange, "a range's delta must not be 0") }
-    return try Self.checked(max(0, ((limit - start) / delta).rounded(.up)))
+    return try Self.checked(((limit - start) / delta).rounded(.up))
   }
 
   private static func checked(_ count: Double) throws(Failure) -> Int {
-    guard count.isFinite, count <= Double(CheckedSize.maximumBytes) else {
+    guard count.isFinite, count.magnitude <= Double(CheckedSize.maximumBytes) else {
       throw Failure(.outOfMemory, "a range of \(count) elements is too long")
     }
-    return Int(count)
+    return max(0, Int(count))
   }
 
   func run(inputs: [Tensor?], outputs: [Tensor?], context: RunContext) throws {

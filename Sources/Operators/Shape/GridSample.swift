@@ -84,7 +84,8 @@ struct GridSample: Operator {
     x = x.isNaN ? -1e6 : min(max(x, -1e9), 1e9)
     if mode == .nearest { x.round(.toNearestOrEven) }
     let low: Float = alignCorners ? 0 : -0.5
-    if x < low || x > Float(size) - (alignCorners ? 1 : 0.5) {
+    // As in PyTorch and ONNX Runtime: a cubic sample pads each of its taps, the others first move the place itself.
+    if mode != .cubic, x < low || x > Float(size) - (alignCorners ? 1 : 0.5) {
       if padding == .border { x = min(max(x, 0), Float(size - 1)) }
       if padding == .reflection { x = reflect(x, size: size) }
     }

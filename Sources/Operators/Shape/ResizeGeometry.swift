@@ -47,7 +47,7 @@ struct ResizeAxis {
     let length = Double(inputSize) * numerator / denominator
     switch transform {
     case .halfPixel: return (x + 0.5) * denominator / numerator - 0.5
-    case .pyTorchHalfPixel: return outputSize == 1 ? -0.5 : (x + 0.5) * denominator / numerator - 0.5
+    case .pyTorchHalfPixel: return outputSize == 1 ? 0 : (x + 0.5) * denominator / numerator - 0.5
     case .halfPixelSymmetric:
       let adjustment = Double(outputSize) / length
       return Double(inputSize) / 2 * (1 - adjustment) + (x + 0.5) * denominator / numerator - 0.5
