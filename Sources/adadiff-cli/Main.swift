@@ -13,6 +13,9 @@ struct Main {
       try command.run()
     } catch let failure as Failure {
       report(failure, json: json)
+    } catch let code as ExitCode {
+      // The command has said what there is to say.
+      AdaDiffCommand.exit(withError: code)
     } catch {
       let code = AdaDiffCommand.exitCode(for: error)
       // Help and version requests are "errors" of the parser with exit code 0.

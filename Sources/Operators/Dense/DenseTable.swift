@@ -1,1 +1,10 @@
-let denseOperators: [OperatorEntry] = []
+import Graph
+import Support
+
+/// Matrix products.
+let denseOperators: [OperatorEntry] = [
+  .widened("MatMul") { _ in MatMulOperator() },
+  .widened("Gemm") { try GemmOperator($0) },
+  OperatorEntry("MatMulInteger") { _ in QuantizedMatMul(linear: false) },
+  OperatorEntry("QLinearMatMul") { _ in QuantizedMatMul(linear: true) },
+]

@@ -1,0 +1,54 @@
+import Graph
+import Support
+import Synchronization
+
+/// Runs tasks `0..<count` on at most `slots` threads, handing them out in order as threads become free.
+///
+/// A slot is one thread's place in the scratch memory. Before every task the cancel token is polled, so a task should
+/// take no more than some 20 ms. Results must not depend on the slot.
+func runTasks(
+  _ count: Int, slots: Int, context: RunContext, _ body: (_ slot: Int, _ task: Int) -> Void
+) throws {
+  let next = Atomic<Int>(0)
+  let stopped = Atomic<Bool>(false)
+  try context.checkCancelled()
+  context.pool.run(chunks: max(1, min(slots, count))) { slot in
+    while !stopped.load(ordering: .relaxed) {
+      let task = next.add(1, ordering: .relaxed).oldValue
+      guard task < count else { return }
+      do {
+        if task > 0 { try context.checkCancelled() }
+        body(slot, task)
+      } catch {
+        stopped.store(true, ordering: .relaxed)
+      }
+    }
+  }
+  if stopped.load(ordering: .relaxed) {
+    try context.checkCancelled()
+    throw Failure(.cancelled, "the run was cancelled")
+  }
+}
+
+/// Cuts a run's scratch memory into 64-byte aligned pieces; takes heap memory where the planner gave too little.
+struct ScratchMemory {
+  private var rest: UnsafeMutableRawBufferPointer
+  private var blocks: [HeapBlock] = []
+
+  init(_ memory: UnsafeMutableRawBufferPointer) { rest = memory }
+
+  /// Bytes that `take` uses for `count` floats.
+  static func byteCount(floats count: Int) -> Int { (count * 4 + 63) & ~63 }
+
+  mutating func takeFloats(_ count: Int) throws(Failure) -> UnsafeMutablePointer<Float> {
+    let size = Self.byteCount(floats: count)
+    if size <= rest.count, let base = rest.baseAddress {
+      rest = UnsafeMutableRawBufferPointer(start: base + size, count: rest.count - size)
+      return base.assumingMemoryBound(to: Float.self)
+    }
+    let block = try HeapBlock(byteCount: size)
+    blocks.append(block)
+    guard let base = block.bytes.baseAddress else { throw Failure(.outOfMemory, "no scratch memory") }
+    return base.assumingMemoryBound(to: Float.self)
+  }
+}
