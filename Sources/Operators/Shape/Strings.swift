@@ -107,3 +107,25 @@ struct StringNormalizer: DynamicOperator {
     return [.tensor(Tensor(strings: result, shape: data.rank == 1 ? [result.count] : [1, result.count]))]
   }
 }
+
+/// RegexFullMatch: whether a pattern matches each whole string.
+struct RegexFullMatch: Operator {
+  let expression: RegularExpression
+
+  init(_ node: Node) throws { expression = try RegularExpression(try node.string("pattern", default: "")) }
+
+  func outputs(for inputs: [ValueInfo?]) throws -> [ValueInfo]? {
+    let data = try inputs.info(at: 0, named: "X")
+    guard data.type == .string else { throw Failure(.typeMismatch, "strings are required", actual: data.type.name) }
+    return [ValueInfo(type: .bool, shape: data.shape)]
+  }
+
+  func run(inputs: [Tensor?], outputs: [Tensor?], context: RunContext) throws {
+    let data = try inputs.tensor(at: 0)
+    guard let output = outputs.optionalTensor(at: 0) else { return }
+    for (index, text) in data.strings.enumerated() {
+      try context.checkCancelled()
+      output.pointer(UInt8.self)[index] = expression.matchesWhole(text) ? 1 : 0
+    }
+  }
+}
