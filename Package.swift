@@ -101,6 +101,9 @@ let package = Package(
     .testTarget(
       name: "PictureFilesTests", dependencies: ["PictureFiles", "CLibPNG", "Support"], swiftSettings: engine),
     .testTarget(name: "SupportTests", dependencies: ["Support"]),
+    .target(name: "OnnxWriter", path: "Tests/OnnxWriter", swiftSettings: engine),
+    .testTarget(name: "GraphTests", dependencies: ["Graph", "OnnxWriter", "Support"]),
+    .testTarget(name: "RuntimeTests", dependencies: ["Graph", "OnnxWriter", "Operators", "Runtime", "Support"]),
     .testTarget(name: "TokenizersTests", dependencies: ["Tokenizers", "Support"]),
     .testTarget(name: "SchedulersTests", dependencies: ["Schedulers", "Support"]),
     .testTarget(
