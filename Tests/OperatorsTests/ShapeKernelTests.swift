@@ -117,3 +117,37 @@ import Testing
     }
   }
 }
+
+@Suite struct RegularExpressionTests {
+  /// Pattern, texts that match as a whole, texts that do not.
+  @Test(arguments: [
+    ("", [""], ["a"]),
+    ("a*", ["", "aaa"], ["b", "aab"]),
+    ("(a|bc)+d?", ["a", "bcad", "abc"], ["", "d", "b"]),
+    ("[^a-c]x{2,3}", ["dxx", "éxxx"], ["axx", "dx", "dxxxx"]),
+    ("\\d+\\.\\w{0,3}", ["12.", "1.ab_"], [".a", "1.abcd", "1a"]),
+    ("\\bword\\b.?", ["word", "word!"], ["words"]),
+    ("^a$", ["a"], ["a\n"]),
+    (".", ["é", "猫"], ["", "\n", "ab"]),
+    ("[]x-]+", ["]-x"], ["a"]),
+    ("(a*)*b", ["b", "aab"], ["a"]),
+  ] as [(String, [String], [String])])
+  func wholeMatches(pattern: String, matching: [String], failing: [String]) throws {
+    let expression = try RegularExpression(pattern)
+    for text in matching { #expect(expression.matchesWhole(text), "\(pattern) on \(text)") }
+    for text in failing { #expect(!expression.matchesWhole(text), "\(pattern) on \(text)") }
+  }
+
+  /// A backtracking matcher would need 2^40 steps here.
+  @Test func nestedRepetitionsTakeLinearTime() throws {
+    #expect(try !RegularExpression("(a|a)*(a*)*b").matchesWhole(String(repeating: "a", count: 2_000)))
+  }
+
+  @Test(arguments: [
+    "(", ")", "a)", "[", "[b-a]", "a{", "a{3,2}", "a{9999}", "*", "a**", "\\", "\\1", "\\pL", "(?i)a", "(?=a)", "[[:alpha:]]",
+    "((a{1000}){1000}){1000}", String(repeating: "(", count: 100_000),
+  ])
+  func unknownSyntaxIsRefused(pattern: String) {
+    #expect(throws: Failure.self) { try RegularExpression(pattern) }
+  }
+}
