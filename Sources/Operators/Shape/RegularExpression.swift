@@ -153,7 +153,9 @@ struct RegularExpression: Sendable {
     private var head: Unicode.Scalar? { position < scalars.count ? scalars[position] : nil }
 
     func refused(_ what: String) -> Failure {
-      Failure(.unsupported, "the regular expression '\(pattern)' has \(what) at character \(position), which is not supported")
+      Failure(
+        .unsupported, "the regular expression '\(pattern)' has \(what) at character \(position), which is not supported"
+      )
     }
 
     private mutating func take(_ scalar: Unicode.Scalar) -> Bool {

@@ -69,7 +69,8 @@ struct StridedCopy: ElementMovement {
     let last = shape.count - 1
     let (length, step, stride) = (shape[last], sourceStrides[last], destinationStrides[last])
     let rows = RowOffsets(
-      shape: Array(shape.dropLast()), first: Array(sourceStrides.dropLast()), second: Array(destinationStrides.dropLast()))
+      shape: Array(shape.dropLast()), first: Array(sourceStrides.dropLast()),
+      second: Array(destinationStrides.dropLast()))
     let from = source + sourceOffset
     let to = destination + destinationOffset
     if rows.count == 1, step == 1, stride == 1 {

@@ -39,7 +39,9 @@ struct StringSplit: DynamicOperator {
     let data = try inputs.tensorValue(at: 0, named: "X")
     guard data.type == .string else { throw Failure(.typeMismatch, "strings are required", actual: data.type.name) }
     let splits = limit.map { $0 < 0 ? Int.max : $0 } ?? Int.max
-    let lists = data.strings.map { delimiter.isEmpty ? Self.words(of: $0, splits) : Self.parts(of: $0, delimiter, splits) }
+    let lists = data.strings.map {
+      delimiter.isEmpty ? Self.words(of: $0, splits) : Self.parts(of: $0, delimiter, splits)
+    }
     let width = lists.map(\.count).max() ?? 0
     let padded = lists.flatMap { $0 + [String](repeating: "", count: width - $0.count) }
     let counts = try Tensor(type: .int64, shape: data.shape, values: lists.map { Int64($0.count) })
