@@ -19,7 +19,7 @@ import suite_table
 from adadiff_backend import AdaDiffBackend
 
 # Operators all of whose tests passed when this was written. Raise it when more do; it must never fall.
-WHOLE_OPERATORS = 182
+WHOLE_OPERATORS = 183
 # What the project promises.
 PROMISED_OPERATORS = 110
 
