@@ -2,8 +2,6 @@
 
 PREFIX  ?= /usr/local
 PROMPT  ?= two cats and a tree on a green background
-PYTHON  := .venv/bin/python
-LIBRARY := .build/release/libadadiff.so
 VERSION := 0.1.0
 ABI     := 1
 
@@ -17,6 +15,7 @@ help:  ## Show these lines
 build: dependencies  ## Build the library and the command, optimised, in .build/release
 	swift build -c release --product adadiff
 	swift build -c release --product adadiff-cli
+	@ln -sf libadadiff.so .build/release/libadadiff.so.$(ABI)
 
 demo: build  ## Make demo.png with the bundled model; PROMPT="…" takes your own
 	.build/release/adadiff-cli generate "$(PROMPT)" --output demo.png

@@ -69,11 +69,15 @@ let package = Package(
     .target(name: "Runtime", dependencies: ["Support", "Graph", "Operators"], swiftSettings: engine),
     .target(name: "Tokenizers", dependencies: ["Support"], swiftSettings: engine),
     .target(name: "Schedulers", dependencies: ["Support"], swiftSettings: engine),
-    .target(name: "Adaptive", dependencies: ["Support", "Runtime"], swiftSettings: engine),
+    .target(name: "Adaptive", dependencies: ["Support", "Graph", "Runtime"], swiftSettings: engine),
     .target(
       name: "Pipelines",
-      dependencies: ["Support", "Graph", "Runtime", "Tokenizers", "Schedulers", "Adaptive"], swiftSettings: engine),
-    .target(name: "AdaDiff", dependencies: ["CAdaDiff", "Pipelines"], swiftSettings: engine),
+      dependencies: ["Support", "Kernels", "Graph", "Runtime", "Tokenizers", "Schedulers", "Adaptive"],
+      swiftSettings: engine),
+    .target(
+      name: "AdaDiff",
+      dependencies: ["CAdaDiff", "Support", "Graph", "Operators", "Runtime", "Adaptive", "Pipelines"],
+      swiftSettings: engine),
     .target(
       name: "SharedLibrary", dependencies: ["AdaDiff"], exclude: ["exports.map"], swiftSettings: engine,
       linkerSettings: sharedLibrary),
@@ -83,14 +87,12 @@ let package = Package(
     .executableTarget(
       name: "adadiff-cli",
       dependencies: [
-        "CAdaDiff", "AdaDiff", "Graph", "Operators", "NumpyFiles", "PictureFiles",
+        "CAdaDiff", "AdaDiff", "Graph", "Operators", "Runtime", "NumpyFiles", "PictureFiles",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: engine,
       linkerSettings: [
-        .unsafeFlags([
-          "-static-stdlib", "-no-toolchain-stdlib-rpath", "-Xlinker", "--unresolved-symbols=ignore-all",
-        ]),
+        .unsafeFlags(["-static-stdlib", "-no-toolchain-stdlib-rpath"]),
         .linkedLibrary("FoundationEssentials"), .linkedLibrary("_FoundationCollections"),
         .linkedLibrary("_FoundationCShims"),
       ]),
@@ -101,6 +103,9 @@ let package = Package(
     .testTarget(name: "SupportTests", dependencies: ["Support"]),
     .testTarget(name: "TokenizersTests", dependencies: ["Tokenizers", "Support"]),
     .testTarget(name: "SchedulersTests", dependencies: ["Schedulers", "Support"]),
+    .testTarget(
+      name: "PipelinesTests", dependencies: ["Adaptive", "Pipelines", "Graph", "Support"], swiftSettings: engine),
+    .testTarget(name: "ABITests", dependencies: ["CAdaDiff", "AdaDiff"], swiftSettings: engine),
     .testTarget(name: "OperatorsTests", dependencies: ["Operators", "Graph", "Support"]),
     .testTarget(name: "KernelsTests", dependencies: ["KernelTable", "Kernels"]),
   ] + kernelTargets,

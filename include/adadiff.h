@@ -148,7 +148,7 @@ enum adadiff_stage {
   ADADIFF_STAGE_TEXT_ENCODE = 1,
   /** Choosing the number of steps. */
   ADADIFF_STAGE_POLICY = 2,
-  /** Sampling; total = number of steps planned. */
+  /** Sampling; total = number of network evaluations that the scheduler lays out. */
   ADADIFF_STAGE_DENOISE = 3,
   /** Decoding latents to pixels; total = number of images. */
   ADADIFF_STAGE_DECODE = 4
@@ -187,7 +187,7 @@ typedef struct adadiff_preview {
   size_t struct_size;
   /** Step just finished, from 0. */
   int64_t step;
-  /** Steps planned. */
+  /** Steps that the run performs. */
   int64_t total;
   /** Timestep of that step, in units of the training schedule. */
   double timestep;
@@ -239,9 +239,9 @@ typedef void (*adadiff_log_callback)(int32_t level, const char *component, const
  *    run      seed               int     0…2^63-1; equals torch's manual_seed; "auto" (default) draws one and reports it
  *    run      count              int     images per call, 1…64 (default 1)
  *    run      width, height      int     pixels; 0 (default): the model's own size
- *    run      eta                float   0…1, noise share of DDIM-like schedulers (default 0)
+ *    run      eta                float   0…1, noise share of DDIM-like schedulers (default: the scheduler's own)
  *    run      clip_skip          int     0…: use the text encoder's hidden states that many layers before the last
- *    run      latents            floats  initial noise (count, channels, height, width), instead of drawing it
+ *    run      latents            floats  initial standard normal noise (count, channels, height, width), instead of drawing it
  *    run      decode             bool    false: stop at the latents (default true)
  *    both     profile            bool    per-operator times in the report (default false)
  */
@@ -420,7 +420,8 @@ ADADIFF_API adadiff_status adadiff_model_open_memory(
     adadiff_error **error);
 ADADIFF_API void adadiff_model_free(adadiff_model *model);
 
-/** JSON: {"inputs", "outputs", "opset", "operators": {name: count}, "nodes", "parameters"}. NULL when not live. */
+/** JSON: {"inputs", "outputs", "opsets", "operators": {name: count}, "nodes", "parameters",
+ *  "parameter_bytes", "ir_version", "producer"}. NULL when not live. */
 ADADIFF_API const char *adadiff_model_info(const adadiff_model *model);
 
 /** Inputs are the graph's true inputs, in its order. Counts are 0, names NULL, types 0, when out of range. */

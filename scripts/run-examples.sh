@@ -10,6 +10,8 @@ library_dir=$(realpath "${LIBRARY_DIR:-.build/release}")
 python=${PYTHON:-.venv/bin/python}
 pipeline=${1:-models/emoji-scenes}
 [ -e "$pipeline/model_index.json" ] || pipeline=Tests/Fixtures/tiny-sd
+# Programs ask for the library by its SONAME; the build makes only the name that the linker reads.
+ln -sf libadadiff.so "$library_dir/libadadiff.so.1"
 prompt="two cats and a tree on a green background"
 
 folder=$(mktemp -d)

@@ -44,7 +44,7 @@ public struct OperatorRegistry: Sendable {
     elementwiseOperators, reductionOperators, castOperators, quantizationOperators,
     shapeOperators, gatherScatterOperators, controlFlowOperators, sequenceOperators, generatorOperators,
     denseOperators, normalizationOperators, convolutionOperators, poolingOperators, attentionOperators, imageOperators,
-    fusedOperators,
+    fusedOperators, trainingOperators, recurrentOperators,
   ])
 
   private let entries: [String: OperatorEntry]

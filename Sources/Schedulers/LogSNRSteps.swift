@@ -41,7 +41,9 @@ struct LogSNRSteps {
     // The single-step solver knows only linspace.
     var adjusted = configuration
     if family == .singlestep { adjusted["timestep_spacing"] = "linspace" }
-    options = try TrainingOptions(adjusted, spacing: .linspace, canRescale: family != .singlestep)
+    let usesFlow = try configuration.flag("use_flow_sigmas")
+    options = try TrainingOptions(
+      adjusted, spacing: .linspace, canRescale: family != .singlestep, usesFlow: usesFlow)
     var schedule = try NoiseSchedule(options, configuration)
     if options.rescaleZeroSNR { schedule.liftTerminalAlpha() }
     let table = try SigmaTable(schedule)
@@ -51,7 +53,6 @@ struct LogSNRSteps {
     var sigmas = timesteps.map { table.sigma(at: $0) }
 
     let spacing = try configuration.sigmaSpacing()
-    let usesFlow = try configuration.flag("use_flow_sigmas")
     var smallest = table.minimum
     var largest = table.maximum
     if family == .unified {

@@ -15,7 +15,9 @@ public struct SchedulerConfiguration: Sendable {
 
   /// Throws `.corrupt` where the document is no object.
   public init(json: JSON, file: String? = nil) throws(Failure) {
-    guard let members = json.object else { throw Failure(.corrupt, "a scheduler configuration is an object", file: file) }
+    guard let members = json.object else {
+      throw Failure(.corrupt, "a scheduler configuration is an object", file: file)
+    }
     values = members
     self.file = file
     className = members["_class_name"]?.string
@@ -95,7 +97,8 @@ public struct SchedulerConfiguration: Sendable {
   func failure(_ status: Status, _ message: String) -> Failure { Failure(status, message, file: file) }
 
   private func wrong(_ key: String, expected: String, _ value: JSON) -> Failure {
-    Failure(.corrupt, "\(key) has the wrong type", file: file, expected: expected, actual: String(value.text.prefix(40)))
+    Failure(
+      .corrupt, "\(key) has the wrong type", file: file, expected: expected, actual: String(value.text.prefix(40)))
   }
 }
 
@@ -150,7 +153,7 @@ struct TrainingOptions {
 
   init(
     _ configuration: SchedulerConfiguration, betaStart: Double = 0.0001, betaEnd: Double = 0.02,
-    betaSchedule: BetaSchedule = .linear, spacing: TimestepSpacing, canRescale: Bool
+    betaSchedule: BetaSchedule = .linear, spacing: TimestepSpacing, canRescale: Bool, usesFlow: Bool = false
   ) throws(Failure) {
     trainTimesteps = try configuration.integer("num_train_timesteps", default: 1000, in: 1...Self.maximumTrainTimesteps)
     self.betaStart = try configuration.number("beta_start", default: betaStart, in: 0...1)
@@ -162,6 +165,14 @@ struct TrainingOptions {
       "prediction_type", default: .epsilon, aliases: ["original_sample": .sample])
     self.spacing = try configuration.name("timestep_spacing", default: spacing)
     stepsOffset = try configuration.integer("steps_offset", default: 0, in: 0...Self.maximumTrainTimesteps)
+    // Flow is defined on straight paths only, velocity on variance preserving ones only.
+    guard prediction != (usesFlow ? .velocity : .flow) else {
+      throw configuration.failure(
+        .unsupported,
+        usesFlow
+          ? "prediction_type 'v_prediction' does not go with flow sigmas"
+          : "prediction_type 'flow_prediction' needs a scheduler with flow sigmas")
+    }
     if let trainedBetas, trainedBetas.count != trainTimesteps {
       throw configuration.failure(
         .corrupt, "trained_betas has \(trainedBetas.count) entries, num_train_timesteps is \(trainTimesteps)")

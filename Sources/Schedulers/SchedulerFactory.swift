@@ -34,6 +34,21 @@ public enum SchedulerFactory {
     return try entry.make(Request(configuration: adjusted, steps: steps, eta: eta, dynamicShift: dynamicShift))
   }
 
+  /// Throws what `make` would throw for every number of steps: an unknown name or options that cannot be followed.
+  ///
+  /// For checks before anything expensive, when the number of steps is not yet known.
+  public static func validate(
+    className: String? = nil, configuration: SchedulerConfiguration, eta: Double? = nil
+  ) throws(Failure) {
+    do throws(Failure) {
+      _ = try make(className: className, configuration: configuration, steps: 1, eta: eta, dynamicShift: 1)
+    } catch {
+      // Runge-Kutta starts need four steps, distilled and leading schedules hold only few.
+      guard error.status == .outOfRange else { throw error }
+      _ = try make(className: className, configuration: configuration, steps: 4, eta: eta, dynamicShift: 1)
+    }
+  }
+
   /// Whether `make` knows the name.
   public static func isKnown(_ name: String) -> Bool { names.contains(name) }
 

@@ -43,7 +43,8 @@ struct BytePairEncoder: Sendable {
       func id(_ token: String) throws(Failure) -> UInt32 {
         guard let id = vocabulary[token] else {
           throw Failure(
-            .corrupt, "the merge '\(pair.left) \(pair.right)' in line \(pair.line) needs the token '\(token)', "
+            .corrupt,
+            "the merge '\(pair.left) \(pair.right)' in line \(pair.line) needs the token '\(token)', "
               + "which is not in the vocabulary", file: file)
         }
         return UInt32(id)

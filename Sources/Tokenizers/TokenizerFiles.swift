@@ -87,7 +87,8 @@ struct TokenizerFiles {
   /// `tokenizer.json`, which newer versions of transformers write instead of the other files.
   private mutating func readCombined(_ json: JSON) throws(Failure) {
     guard let model = json["model"], model["type"]?.string == "BPE" else {
-      throw Failure(.unsupported, "the tokenizer is no byte-pair encoding", component: "tokenizer", file: vocabularyFile)
+      throw Failure(
+        .unsupported, "the tokenizer is no byte-pair encoding", component: "tokenizer", file: vocabularyFile)
     }
     guard model["end_of_word_suffix"]?.string == BytePairEncoder.endOfWord else {
       throw Failure(
@@ -161,7 +162,8 @@ struct TokenizerFiles {
     }
     // In this order: of tokens with the same content the last one's flags count.
     for (key, path) in [
-      ("bos_token", \TokenizerFiles.beginning), ("eos_token", \.end), ("unk_token", \.unknown), ("pad_token", \.padding),
+      ("bos_token", \TokenizerFiles.beginning), ("eos_token", \.end), ("unk_token", \.unknown),
+      ("pad_token", \.padding),
     ] as [(String, WritableKeyPath<TokenizerFiles, String>)] {
       guard let token = try special(key, self[keyPath: path]) else { continue }
       self[keyPath: path] = token.content
@@ -182,7 +184,8 @@ struct TokenizerFiles {
     for (token, id) in all {
       guard owners.indices.contains(id) else {
         throw corrupt(
-          "the ids have gaps: the token '\(token)' has id \(id), but there are only \(all.count) tokens", vocabularyFile)
+          "the ids have gaps: the token '\(token)' has id \(id), but there are only \(all.count) tokens", vocabularyFile
+        )
       }
       if let owner = owners[id] {
         let pair = [owner, token].sorted()

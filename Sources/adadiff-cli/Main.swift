@@ -13,6 +13,9 @@ struct Main {
       try command.run()
     } catch let failure as Failure {
       report(failure, json: json)
+    } catch let code as ExitCode {
+      // The command has said what there is to say.
+      AdaDiffCommand.exit(withError: code)
     } catch {
       let code = AdaDiffCommand.exitCode(for: error)
       // Help and version requests are "errors" of the parser with exit code 0.
@@ -40,11 +43,13 @@ struct AdaDiffCommand: ParsableCommand {
     discussion: """
       EXAMPLES:
         adadiff generate "two cats and a tree on a green background"
-            A picture from the bundled model; a small network chooses the number of steps.
-        adadiff generate "a red apple" --model ./stable-diffusion-onnx --steps 30 --seed 7 --output apple.png
-            Any Stable Diffusion 1.x or 2.x pipeline that `optimum-cli export onnx` wrote.
-        adadiff inspect ./stable-diffusion-onnx
-            What is in a pipeline or an ONNX file, and whether all of it can run here.
+            A picture from the bundled model; a small network chooses the
+            number of steps.
+        adadiff generate "a red apple" --model ./sd15 --output apple.png
+            Any Stable Diffusion 1.x or 2.x pipeline that
+            `optimum-cli export onnx` wrote.
+        adadiff inspect ./sd15
+            What is in a pipeline or an ONNX file, and whether it can run.
 
       \(ExitStatus.documentation)
       """,

@@ -47,16 +47,19 @@ struct SchedulerFactoryTests {
     // One improved Euler step, then three multistep ones.
     #expect(scheduler.timesteps == [751, 501, 501, 251, 1])
     #expect(scheduler.timesteps.indices.map { scheduler.stepIndex(call: $0) } == [0, 0, 1, 2, 3])
-    #expect(Self.status { _ = try SchedulerFactory.make(configuration: SchedulerConfiguration(), steps: 4) } == .corrupt)
+    #expect(
+      Self.status { _ = try SchedulerFactory.make(configuration: SchedulerConfiguration(), steps: 4) } == .corrupt)
   }
 
   @Test("Short names fix the options they stand for")
   func shortNames() throws {
     let plain = try SchedulerFactory.make(className: "dpmpp_2m", configuration: Self.stableDiffusion(), steps: 10)
-    let karras = try SchedulerFactory.make(className: "dpmpp_2m_karras", configuration: Self.stableDiffusion(), steps: 10)
+    let karras = try SchedulerFactory.make(
+      className: "dpmpp_2m_karras", configuration: Self.stableDiffusion(), steps: 10)
     #expect(plain.className == "DPMSolverMultistepScheduler" && karras.className == plain.className)
     #expect(plain.timesteps != karras.timesteps)
-    #expect(try !SchedulerFactory.make(className: "dpmpp_2m", configuration: Self.stableDiffusion(), steps: 5).drawsNoise)
+    #expect(
+      try !SchedulerFactory.make(className: "dpmpp_2m", configuration: Self.stableDiffusion(), steps: 5).drawsNoise)
     #expect(
       try SchedulerFactory.make(className: "dpmpp_2m_sde", configuration: Self.stableDiffusion(), steps: 5).drawsNoise)
   }
@@ -134,7 +137,9 @@ struct SchedulerFactoryTests {
   }
 
   static let wrong: [Wrong] = [
-    Wrong(key: "beta_schedule", value: "cubic", status: .unsupported, names: TrajectoryTests.classNames.dropLast(1).map { $0 }),
+    Wrong(
+      key: "beta_schedule", value: "cubic", status: .unsupported,
+      names: TrajectoryTests.classNames.dropLast(1).map { $0 }),
     Wrong(key: "beta_start", value: "low", status: .corrupt, names: ["ddim", "euler", "unipc"]),
     Wrong(key: "beta_end", value: 7, status: .outOfRange, names: ["ddim", "euler", "unipc"]),
     Wrong(key: "num_train_timesteps", value: 0, status: .outOfRange, names: SchedulerFactory.names),
@@ -145,6 +150,7 @@ struct SchedulerFactoryTests {
     Wrong(key: "trained_betas", value: [0.1, "x"], status: .corrupt, names: ["ddim", "euler", "dpmpp_2m"]),
     Wrong(key: "trained_betas", value: "none", status: .corrupt, names: ["ddim", "euler", "dpmpp_2m"]),
     Wrong(key: "prediction_type", value: "noise", status: .unsupported, names: ["ddim", "euler", "unipc"]),
+    Wrong(key: "prediction_type", value: "flow_prediction", status: .unsupported, names: ["ddim", "euler", "unipc"]),
     Wrong(key: "timestep_spacing", value: "random", status: .unsupported, names: ["ddim", "euler", "unipc"]),
     Wrong(key: "steps_offset", value: -1, status: .outOfRange, names: ["ddim", "euler", "unipc"]),
     Wrong(key: "steps_offset", value: 1000, status: .outOfRange, names: ["ddim", "ddpm", "pndm"]),
@@ -180,7 +186,27 @@ struct SchedulerFactoryTests {
     var both = try Self.stableDiffusion()
     (both["use_karras_sigmas"], both["use_beta_sigmas"]) = (true, true)
     #expect(
-      Self.status { _ = try SchedulerFactory.make(className: "euler", configuration: both, steps: 5) } == .invalidArgument)
+      Self.status { _ = try SchedulerFactory.make(className: "euler", configuration: both, steps: 5) }
+        == .invalidArgument)
+  }
+
+  @Test("Validation finds what no number of steps can cure, and nothing else")
+  func validation() throws {
+    for name in SchedulerFactory.names {
+      try SchedulerFactory.validate(className: name, configuration: Self.stableDiffusion())
+    }
+    // Without skip_prk_steps four steps are the least.
+    try SchedulerFactory.validate(
+      configuration: SchedulerConfiguration(json: ["_class_name": "PNDMScheduler", "num_train_timesteps": 50]))
+    #expect(
+      Self.status { try SchedulerFactory.validate(className: "x", configuration: Self.stableDiffusion()) }
+        == .unknownName)
+    var wrong = try Self.stableDiffusion()
+    wrong["prediction_type"] = "noise"
+    #expect(Self.status { try SchedulerFactory.validate(className: "euler", configuration: wrong) } == .unsupported)
+    wrong = try Self.stableDiffusion()
+    wrong["beta_end"] = 7
+    #expect(Self.status { try SchedulerFactory.validate(className: "euler", configuration: wrong) } == .outOfRange)
   }
 
   @Test("eta outside 0...1 is out of range", arguments: [-0.1, 1.1, .nan, .infinity])
@@ -207,7 +233,8 @@ struct SchedulerFactoryTests {
       let (signal, deviation) = (scheduler.signalScale(call: call), scheduler.noiseScale(call: call))
       #expect(output == [Float(signal), Float(2 * signal + deviation), Float(4 * deviation)])
       // The network sees unit variance for unit variance latents, but for flow matching, which does not preserve it.
-      let variance = (signal * signal + deviation * deviation) * scheduler.modelInputScale(call: call)
+      let variance =
+        (signal * signal + deviation * deviation) * scheduler.modelInputScale(call: call)
         * scheduler.modelInputScale(call: call)
       if scheduler.className != "FlowMatchEulerDiscreteScheduler" { #expect(abs(variance - 1) < 1e-6) }
     }
@@ -237,7 +264,8 @@ struct SchedulerFactoryTests {
       #expect(Self.status { try scheduler.begin(elementCount: 8, imageCount: 1, firstCall: -1) } == .outOfRange)
       for call in scheduler.timesteps.indices.dropFirst()
       where scheduler.stepIndex(call: call) == scheduler.stepIndex(call: call - 1) {
-        #expect(Self.status { try scheduler.begin(elementCount: 8, imageCount: 1, firstCall: call) } == .invalidArgument)
+        #expect(
+          Self.status { try scheduler.begin(elementCount: 8, imageCount: 1, firstCall: call) } == .invalidArgument)
       }
       try scheduler.begin(elementCount: 8, imageCount: 2)
       #expect(step(1) == .invalidArgument)

@@ -14,8 +14,10 @@ struct CLIPTokenizerTests {
     let named = ProcessInfo.processInfo.environment["CLIP_VOCABULARY"].map { URL(fileURLWithPath: $0) }
     let root = fixtures.deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
     let candidates =
-      [named, root.deletingLastPathComponent().appendingPathComponent("shared/data/clip"),
-        root.deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent("shared/data/clip")]
+      [
+        named, root.deletingLastPathComponent().appendingPathComponent("shared/data/clip"),
+        root.deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent("shared/data/clip"),
+      ]
     return candidates.compactMap { $0 }.first {
       FileManager.default.fileExists(atPath: $0.appendingPathComponent("vocab.json").path)
     }
@@ -172,7 +174,8 @@ struct CLIPTokenizerTests {
     Broken(name: "vocabulary of the wrong kind", file: "vocab.json", text: "[1, 2]", mentions: ["vocab.json"]),
     Broken(name: "empty vocabulary", file: "vocab.json", text: "{}", mentions: ["vocab.json"]),
     Broken(name: "empty file", file: "vocab.json", text: "", mentions: ["vocab.json"]),
-    Broken(name: "id is a string", file: "vocab.json", text: "{\"cat</w>\": \"7\"}", mentions: ["vocab.json", "cat</w>"]),
+    Broken(
+      name: "id is a string", file: "vocab.json", text: "{\"cat</w>\": \"7\"}", mentions: ["vocab.json", "cat</w>"]),
     Broken(name: "id is negative", file: "vocab.json", text: "{\"cat</w>\": -7}", mentions: ["vocab.json", "cat</w>"]),
     Broken(name: "id has a fraction", file: "vocab.json", text: "{\"cat</w>\": 1.5}", mentions: ["cat</w>"]),
     Broken(name: "id is absurd", file: "vocab.json", text: "{\"cat</w>\": 1e300}", mentions: ["cat</w>"]),

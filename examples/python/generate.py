@@ -8,4 +8,6 @@ folder, prompt, path = sys.argv[1:4]
 pipeline = adadiff.Pipeline(folder)
 result = pipeline(prompt, steps="auto", seed=42)
 result.save(path)
-print(f"{path}: {result.images[0].shape} uint8, report: {', '.join(sorted(result.report))}")
+height, width, _ = result.images[0].shape
+report = result.report
+print(f"{path}: {width} x {height} pixels, {report['steps_planned']} steps ({report['policy']['name']}), {report['total_ms']:.0f} ms")

@@ -1,6 +1,6 @@
 import Graph
 
-/// Reductions over axes. The axes moved from an attribute to an input with opset 13 for ReduceSum, 18 for the others.
+/// Reductions. The axes moved from an attribute to an input with opset 13 for ReduceSum, 18 for the others.
 let reductionOperators: [OperatorEntry] = [
   .reduction("ReduceSum", .sum, axesInputVersion: 13),
   .reduction("ReduceMean", .mean),
@@ -12,6 +12,7 @@ let reductionOperators: [OperatorEntry] = [
   .reduction("ReduceLogSum", .logSum),
   .reduction("ReduceLogSumExp", .logSumExp),
   .reduction("ReduceSumSquare", .sumSquare),
+  OperatorEntry("Det", versions: 11...99) { _ in Determinant() },
   OperatorEntry("ArgMax") { node in try ArgumentReduction(findsMaximum: true, node) },
   OperatorEntry("ArgMin") { node in try ArgumentReduction(findsMaximum: false, node) },
 ]

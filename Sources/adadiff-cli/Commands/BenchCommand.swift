@@ -15,7 +15,8 @@ struct BenchCommand: ParsableCommand {
       EXAMPLES:
         adadiff bench --steps 10 --runs 3
             The bundled pipeline.
-        adadiff bench unet/model.onnx --dim batch_size=2 --dim height=64 --dim width=64 --dim sequence_length=77 --profile
+        adadiff bench unet/model.onnx --profile --dim batch_size=2 \\
+            --dim height=64 --dim width=64 --dim sequence_length=77
             One network call, with the time of every kind of operator.
       """)
 

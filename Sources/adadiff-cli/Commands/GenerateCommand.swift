@@ -11,18 +11,21 @@ struct GenerateCommand: ParsableCommand {
     discussion: """
       The number of sampling steps decides quality and time. With `--steps auto` (the default) the pipeline's policy, a \
       small network trained for it, reads the prompt and picks the number; a pipeline without one uses its scheduler's \
-      default. The same seed, prompt and options give the same picture on every machine and number of threads.
+      default. Equal seed, prompt and options give equal pictures, whatever the number of threads.
 
       EXAMPLES:
         adadiff generate
             The bundled model with its own prompt; writes adadiff.png.
-        adadiff generate "three red apples left of a cat" --output apples.png --count 4
+        adadiff generate "three red apples" --output apples.png --count 4
             Four pictures: apples-1.png to apples-4.png.
-        adadiff generate "a lighthouse" --model ./sd15-onnx --steps 25 --scheduler euler --guidance 6 --seed 42
+        adadiff generate "a cat" --model ./sd15 --steps 25 --seed 42
             Seed 42 gives the same noise as torch.manual_seed(42).
-        adadiff generate "a cat" --latents noise.npy --save-trajectory steps.npy --report report.json
-            Own noise in, the latents after every step out; shapes (count, channels, height, width) and
-            (steps, count, channels, height, width), float32.
+        adadiff generate "a cat" --scheduler euler --guidance 6
+            Another scheduler than the pipeline's own.
+        adadiff generate "a cat" --latents noise.npy --save-latents x.npy
+            Own noise in, final latents out: float32, shape
+            (count, channels, height, width). --save-trajectory adds a first
+            axis, the step.
       """)
 
   @Argument(help: ArgumentHelp("What the picture shows.", discussion: "Optional with the bundled model."))

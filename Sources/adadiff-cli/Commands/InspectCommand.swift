@@ -3,7 +3,18 @@ import Support
 
 struct InspectCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "inspect", abstract: "Show what is in a pipeline folder or an ONNX file, and whether it can run.")
+    commandName: "inspect",
+    abstract: "Show what is in a pipeline folder or an ONNX file, and whether it can run.",
+    discussion: """
+      For every ONNX file: size, inputs and outputs, operators with their counts, and each node that this version cannot \
+      run. Memory is that of the weights; a run adds activations, which grow with the picture's size.
+
+      The exit code is 69 when something is not supported, so that scripts can ask.
+
+      EXAMPLES:
+        adadiff inspect ./sd15-onnx
+        adadiff inspect unet/model.onnx --json
+      """)
 
   @Argument(help: "Pipeline folder or ONNX file (default: the bundled pipeline).")
   var model: String?
@@ -11,6 +22,74 @@ struct InspectCommand: ParsableCommand {
   @OptionGroup(title: "Output") var outputOptions: OutputOptions
 
   func run() throws {
-    throw Failure(.unsupported, "inspect is not there yet")
+    let path = if let model { model } else { try BundledModel.folder() }
+    guard Paths.exists(path) else { throw Failure(.notFound, "no such file or folder", file: path) }
+    let index = Paths.join(path, "model_index.json")
+    let isFolder = Paths.isFolder(path)
+    let description = isFolder && Paths.exists(index) ? try JSON.parse(file: index) : JSON.null
+    let files = isFolder ? InspectCommand.models(in: path) : [path]
+    guard !files.isEmpty else { throw Failure(.notFound, "no ONNX file in the folder", file: path) }
+
+    var inspections: [ModelInspection] = []
+    for file in files { inspections.append(try ModelInspection(path: file)) }
+    if outputOptions.json {
+      printJSON(path, description, inspections)
+    } else {
+      printText(path, description, inspections)
+    }
+    guard inspections.allSatisfy(\.canRun) else { throw ExitCode(ExitStatus.code(for: .unsupported)) }
+  }
+
+  /// ONNX files in a folder and its direct subfolders, in order of their names.
+  private static func models(in folder: String) -> [String] {
+    func files(_ folder: String) -> [String] {
+      Paths.names(in: folder).filter { $0.hasSuffix(".onnx") }.map { Paths.join(folder, $0) }
+    }
+    let subfolders = Paths.names(in: folder).map { Paths.join(folder, $0) }.filter(Paths.isFolder)
+    return files(folder) + subfolders.flatMap(files)
+  }
+
+  /// Component and class of every entry of `model_index.json` that names one.
+  private static func components(_ description: JSON) -> [(name: String, kind: String)] {
+    (description.object ?? [:]).compactMap { key, value in
+      guard !key.hasPrefix("_"), let kind = value[1]?.string else { return nil }
+      return (key, kind)
+    }.sorted { $0.0 < $1.0 }
+  }
+
+  private func printJSON(_ path: String, _ description: JSON, _ inspections: [ModelInspection]) {
+    let supported = inspections.allSatisfy(\.canRun)
+    Terminal.print(
+      JSON.object([
+        "status": supported ? "OK" : "UNSUPPORTED", "path": .string(path), "class": description["_class_name"] ?? .null,
+        "components": .object(
+          Dictionary(
+            InspectCommand.components(description).map { ($0.name, .string($0.kind)) }, uniquingKeysWith: { a, _ in a })
+        ),
+        "models": .array(inspections.map(\.json)),
+        "memory_bytes": JSON(inspections.reduce(0) { $0 + $1.computedBytes }), "supported": .bool(supported),
+      ]).text)
+  }
+
+  private func printText(_ path: String, _ description: JSON, _ inspections: [ModelInspection]) {
+    Terminal.print(path)
+    if let kind = description["_class_name"]?.string { Terminal.print("  \(kind)") }
+    for (name, kind) in InspectCommand.components(description) { Terminal.print("  \(name): \(kind)") }
+    for inspection in inspections {
+      Terminal.print("")
+      Terminal.print(inspection.path)
+      inspection.print()
+    }
+    Terminal.print("")
+    let memory = inspections.reduce(0) { $0 + $1.computedBytes }
+    Terminal.print("Weights in memory: about \(formatted(bytes: Double(memory)))")
+    let operators = Set(inspections.flatMap(\.operators.keys))
+    let problems = inspections.flatMap(\.problems)
+    if inspections.allSatisfy(\.canRun) {
+      Terminal.print("All \(operators.count) operators are supported.")
+    } else {
+      let names = Set(problems.map(\.operatorType)).sorted().joined(separator: ", ")
+      Terminal.print(names.isEmpty ? "Cannot run; see above." : "Not supported: \(names)")
+    }
   }
 }

@@ -13,9 +13,11 @@ struct RunCommand: ParsableCommand {
       written as float32 (exact); other types that numpy does not have, and strings, are refused.
 
       EXAMPLES:
-        adadiff run text_encoder/model.onnx --input input_ids=ids.npy --output-dir out
-        adadiff run unet/model.onnx --input sample=x.npy --input timestep=t.npy --input encoder_hidden_states=h.npy \\
-            --output-dir out --profile
+        adadiff run text_encoder/model.onnx --input input_ids=ids.npy \\
+            --output-dir out
+        adadiff run unet/model.onnx --input sample=x.npy --profile \\
+            --input timestep=t.npy --input encoder_hidden_states=h.npy \\
+            --output-dir out
             Also prints the time of every kind of operator.
       """)
 

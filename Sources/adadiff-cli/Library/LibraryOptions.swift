@@ -31,8 +31,15 @@ final class LibraryOptions {
 
   deinit { adadiff_options_free(handle) }
 
+  /// Sets any kind of option from its text form. Text of the wrong kind is wrong usage here, not wrong data.
   func set(_ name: String, _ value: String) throws(Failure) {
-    try LibraryCall.check { adadiff_options_set_string(handle, name, value, $0) }
+    do {
+      try LibraryCall.check { adadiff_options_set_string(handle, name, value, $0) }
+    } catch {
+      var failure = error
+      if failure.status == .typeMismatch { failure.status = .invalidArgument }
+      throw failure
+    }
   }
 
   func set(_ name: String, _ value: Int) throws(Failure) {

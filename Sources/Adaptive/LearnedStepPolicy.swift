@@ -1,0 +1,114 @@
+import Glibc
+import Graph
+import Runtime
+import Support
+
+/// A trained network that reads the text features and scores every number of steps it knows (AdaDiff, AAAI 2025).
+///
+/// Stored as `policy.json` and an ONNX graph with inputs `last_hidden_state` float32 (batch, length, features) and
+/// `attention_mask` int64 (batch, length), output `logits` (batch, choices). The steps are the choice with the largest
+/// logit; the softmax goes into the report.
+public final class LearnedStepPolicy: StepPolicy {
+  /// The format of `policy.json` that this library reads.
+  public static let format = 1
+
+  public let name: String
+  /// Numbers of steps to choose from, in the order of the logits.
+  public let stepSet: [Int]
+  /// Features of the text encoder the policy was trained with.
+  public let hiddenSize: Int
+  /// The scheduler class and guidance scale it was trained with, where the file says so.
+  public let scheduler: String?
+  public let guidanceScale: Double?
+
+  private let model: Model
+  private let pool: ThreadPool?
+
+  /// Loads the policy in `folder`. `textHiddenSize` is the pipeline's, checked against the policy's.
+  public init(folder: String, textHiddenSize: Int?, pool: ThreadPool?) throws {
+    let file = folder + "/policy.json"
+    let json = try JSON.parse(file: file)
+    func bad(_ message: String, expected: String? = nil, actual: String? = nil) -> Failure {
+      Failure(.corrupt, message, component: "policy", file: file, expected: expected, actual: actual)
+    }
+    guard json.object != nil else { throw bad("policy.json must hold an object") }
+    guard let format = json["format"]?.int else { throw bad("'format' is missing or not an integer") }
+    guard format == Self.format else {
+      throw Failure(
+        .unsupported, "policy format is not supported", component: "policy", file: file, expected: "\(Self.format)",
+        actual: "\(format)")
+    }
+    name = json["name"]?.string ?? StepPolicyNames.learned
+    guard let listed = json["step_set"]?.array, !listed.isEmpty, listed.count <= 1000 else {
+      throw bad("'step_set' must be a list of 1 to 1000 numbers of steps")
+    }
+    stepSet = try listed.map { entry in
+      guard let steps = entry.int, (1...1000).contains(steps) else {
+        throw bad("'step_set' holds something else than numbers of steps", expected: "integers 1…1000", actual: entry.text)
+      }
+      return steps
+    }
+    let graph = json["policy"]?.string ?? "policy.onnx"
+    guard !graph.isEmpty, !graph.contains("/"), graph != ".." else {
+      throw bad("'policy' must be a file name inside the policy folder", actual: graph)
+    }
+    guard let hiddenSize = json["text_encoder"]?["hidden_size"]?.int ?? textHiddenSize else {
+      throw bad("'text_encoder.hidden_size' is missing")
+    }
+    if let textHiddenSize, textHiddenSize != hiddenSize {
+      throw Failure(
+        .shapeMismatch, "the policy was trained with another text encoder", component: "policy", file: file,
+        expected: "hidden size \(textHiddenSize)", actual: "\(hiddenSize)")
+    }
+    self.hiddenSize = hiddenSize
+    scheduler = json["scheduler"]?.string
+    guidanceScale = json["guidance_scale"]?.double
+    self.pool = pool
+    do {
+      model = try Model(path: folder + "/" + graph, options: ModelOptions(pool: pool))
+      for required in ["last_hidden_state", "attention_mask"] where !model.inputs.contains(where: { $0.name == required }) {
+        throw Failure(
+          .corrupt, "the policy network has no input '\(required)'",
+          actual: model.inputs.map(\.name).joined(separator: ", "))
+      }
+      guard model.outputs.contains(where: { $0.name == "logits" }) else {
+        throw Failure(
+          .corrupt, "the policy network has no output 'logits'",
+          actual: model.outputs.map(\.name).joined(separator: ", "))
+      }
+    } catch let failure as Failure {
+      throw failure.adding(component: "policy", file: folder + "/" + graph)
+    }
+  }
+
+  public func decide(_ question: StepQuestion, checkCancelled: @escaping () throws -> Void) throws -> StepDecision {
+    guard question.lastHiddenState.shape.last == hiddenSize else {
+      throw Failure(
+        .shapeMismatch, "the text features do not fit the policy", component: "policy",
+        expected: "(1, length, \(hiddenSize))", actual: "\(question.lastHiddenState.shape)")
+    }
+    let results = try model.run(
+      ["last_hidden_state": question.lastHiddenState, "attention_mask": question.attentionMask], outputs: ["logits"],
+      options: RunOptions(pool: pool, checkCancelled: checkCancelled))
+    guard let logits = results["logits"], logits.type == .float32, logits.count == stepSet.count else {
+      throw Failure(
+        .shapeMismatch, "the policy's logits do not fit its step set", component: "policy",
+        expected: "float32 (1, \(stepSet.count))",
+        actual: results["logits"].map { "\($0.type.name) \($0.shape)" } ?? "nothing")
+    }
+    return try Self.decision(name: name, stepSet: stepSet, logits: logits.buffer(Float.self).map(Double.init))
+  }
+
+  /// Argmax (the first of equals) and softmax. Throws `.notFinite` where a logit is NaN or infinite.
+  static func decision(name: String, stepSet: [Int], logits: [Double]) throws(Failure) -> StepDecision {
+    guard let largest = logits.max(), logits.allSatisfy({ $0.isFinite }), logits.count == stepSet.count else {
+      throw Failure(.notFinite, "the policy's logits are not finite", component: "policy", actual: "\(logits)")
+    }
+    let weights = logits.map { exp($0 - largest) }
+    let total = weights.reduce(0, +)
+    let chosen = logits.firstIndex(of: largest) ?? 0
+    return StepDecision(
+      steps: stepSet[chosen], policy: name, reason: "largest probability", choices: stepSet,
+      probabilities: weights.map { $0 / total })
+  }
+}

@@ -1,0 +1,29 @@
+import Kernels
+import Support
+
+/// What this build is and what it runs on.
+public enum Build {
+  public static let version = "0.1.0"
+  public static let abiVersion = 1
+
+  public static var information: JSON {
+    .object([
+      "version": JSON(version),
+      "abi_version": JSON(abiVersion),
+      "isa": JSON(Kernels.current.name.description),
+      "threads": JSON(ProcessorCount.available),
+      "swift": JSON(swiftVersion),
+      "dependencies": .object(["onnx": "libonnx", "protobuf": "libprotobuf", "blas": "libopenblas"]),
+    ])
+  }
+
+  private static var swiftVersion: String {
+    #if compiler(>=6.4)
+      "6.4 or newer"
+    #elseif compiler(>=6.3)
+      "6.3"
+    #else
+      "6.2 or older"
+    #endif
+  }
+}

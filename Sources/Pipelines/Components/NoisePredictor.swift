@@ -1,0 +1,123 @@
+import Glibc
+import Graph
+import Runtime
+import Support
+
+/// The denoising network: noisy latents, timestep and text features to a prediction.
+struct NoisePredictor: Sendable {
+  /// How the graph wants the timestep.
+  private enum TimestepShape {
+    case scalar
+    case one
+    case batch
+  }
+
+  private let component: ComponentModel
+  private let sampleType: DataType
+  private let timestepType: DataType
+  private let timestepShape: TimestepShape
+  private let stateType: DataType
+  private let conditionType: DataType?
+  private let conditionSize: Int
+  private let outputName: String
+
+  init(folder: PipelineFolder, pool: ThreadPool) throws {
+    component = try ComponentModel("unet", in: folder.path, pool: pool)
+    try component.allowOnlyInputs(["sample", "timestep", "encoder_hidden_states", "timestep_cond"])
+    let sample = try component.requiredInput("sample")
+    let timestep = try component.requiredInput("timestep")
+    let states = try component.requiredInput("encoder_hidden_states")
+    sampleType = try sample.floatingPointType(component: "unet")
+    stateType = try states.floatingPointType(component: "unet")
+    let (type, shape) = try timestep.tensorType(component: "unet")
+    guard [.float32, .float16, .bfloat16, .float64, .int64, .int32].contains(type) else {
+      throw Failure(
+        .typeMismatch, "input 'timestep' has a type that no timestep has", component: "unet",
+        expected: "a floating-point type, int64 or int32", actual: type.name)
+    }
+    timestepType = type
+    let sampleShape = try sample.tensorType(component: "unet").shape
+    timestepShape = try Self.timestepShape(shape, batch: sampleShape?.first)
+    if let sampleShape, sampleShape.count == 4, case .fixed(let channels) = sampleShape[1],
+      channels != folder.latentChannels
+    {
+      throw Failure(
+        .shapeMismatch, "the graph's channels do not fit config.json", component: "unet",
+        expected: "\(folder.latentChannels)", actual: "\(channels)")
+    }
+    conditionType = try component.input("timestep_cond").map { try $0.floatingPointType(component: "unet") }
+    conditionSize = folder.timeConditionSize ?? 256
+    outputName = try component.output(preferred: "out_sample")
+  }
+
+  private static func timestepShape(_ shape: [Dimension]?, batch: Dimension?) throws(Failure) -> TimestepShape {
+    guard let shape else { return .scalar }
+    guard let only = shape.first else { return .scalar }
+    guard shape.count == 1 else {
+      throw Failure(
+        .unsupported, "input 'timestep' has rank \(shape.count)", component: "unet", expected: "a scalar or one dimension")
+    }
+    switch only {
+    case .fixed(1): return .one
+    case .fixed: return .batch
+    case .symbolic(let name): if case .symbolic(name)? = batch { return .batch } else { return .one }
+    case .unknown: return .one
+    }
+  }
+
+  /// Whether the guidance scale is an input of the network instead of a second prediction.
+  var embedsGuidance: Bool { conditionType != nil }
+
+  /// Text features in the graph's type, made once per run.
+  func prepared(states: Tensor) throws -> Tensor { try states.asFloatingPoint(stateType) }
+
+  /// `timestep_cond` for distilled models: the sinusoidal embedding of guidance scale - 1, times 1000.
+  func guidanceEmbedding(scale: Double, batch: Int) throws -> Tensor? {
+    guard let conditionType else { return nil }
+    let half = conditionSize / 2
+    let embedding = try Tensor(type: .float32, shape: [batch, conditionSize])
+    let values = embedding.buffer(Float.self)
+    values.initialize(repeating: 0)
+    for row in 0..<batch {
+      for index in 0..<half {
+        let angle = (scale - 1) * 1000 * exp(-log(10000.0) * Double(index) / Double(max(1, half - 1)))
+        values[row * conditionSize + index] = Float(sin(angle))
+        values[row * conditionSize + half + index] = Float(cos(angle))
+      }
+    }
+    return try embedding.asFloatingPoint(conditionType)
+  }
+
+  /// `sample` float32 (batch, channels, height, width) to a float32 prediction of the same shape.
+  func predict(
+    sample: Tensor, timestep: Double, states: Tensor, condition: Tensor?, options: RunOptions
+  ) throws -> Tensor {
+    var feeds = [
+      "sample": try sample.asFloatingPoint(sampleType),
+      "timestep": try timestepTensor(timestep, batch: sample.shape[0]),
+      "encoder_hidden_states": states,
+    ]
+    if let condition { feeds["timestep_cond"] = condition }
+    return try component.run(feeds, output: outputName, shape: sample.shape, options: options)
+  }
+
+  private func timestepTensor(_ timestep: Double, batch: Int) throws(Failure) -> Tensor {
+    let shape: [Int] =
+      switch timestepShape {
+      case .scalar: []
+      case .one: [1]
+      case .batch: [batch]
+      }
+    let count = timestepShape == .batch ? batch : 1
+    switch timestepType {
+    case .int64:
+      // Karras sigmas and the like give fractions; integer graphs get the nearest timestep.
+      return try Tensor(type: .int64, shape: shape, values: Array(repeating: Int64(timestep.rounded()), count: count))
+    case .int32:
+      return try Tensor(type: .int32, shape: shape, values: Array(repeating: Int32(timestep.rounded()), count: count))
+    default:
+      return try Tensor(type: .float32, shape: shape, values: Array(repeating: Float(timestep), count: count))
+        .asFloatingPoint(timestepType)
+    }
+  }
+}

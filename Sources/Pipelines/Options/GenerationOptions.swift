@@ -1,0 +1,57 @@
+import Graph
+import Support
+
+/// How a pipeline or model is opened.
+public struct PipelineOptions: Sendable {
+  /// 0: one per available processor.
+  public var threads = 0
+  public var precision = "fp32"
+  public var lazy = false
+
+  public init() {}
+
+  public func makePool() -> ThreadPool { threads == 0 ? ThreadPool() : ThreadPool(threads: threads) }
+}
+
+/// How many sampling steps a run takes.
+public enum StepCount: Sendable, Equatable {
+  /// The policy decides.
+  case auto
+  case fixed(Int)
+}
+
+/// Whether the guided and the unguided prediction come from one network call or from two.
+public enum GuidanceBatching: String, Sendable, CaseIterable {
+  case auto
+  case joint
+  case separate
+}
+
+/// What one run may say. Defaults are those of the C interface.
+public struct GenerationOptions: Sendable {
+  public var negativePrompt = ""
+  public var steps = StepCount.auto
+  /// Nil: the pipeline's own policy where it has one.
+  public var policy: String?
+  /// Nil: the pipeline's own scheduler.
+  public var scheduler: String?
+  /// Nil: the pipeline's own, else 7.5.
+  public var guidanceScale: Double?
+  public var guidanceRescale = 0.0
+  public var guidanceBatching = GuidanceBatching.auto
+  /// Nil: drawn at random.
+  public var seed: UInt64?
+  public var count = 1
+  /// Pixels; nil: the model's own size.
+  public var width: Int?
+  public var height: Int?
+  /// Nil: the scheduler's own.
+  public var eta: Double?
+  public var clipSkip = 0
+  /// float32 (count, channels, height, width) of standard normal values; nil: drawn.
+  public var latents: Tensor?
+  public var decode = true
+  public var profile = false
+
+  public init() {}
+}

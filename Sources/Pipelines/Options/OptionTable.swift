@@ -1,0 +1,138 @@
+import Adaptive
+import Graph
+import Schedulers
+import Support
+
+extension NamedOptions {
+  /// Names for the option `scheduler`.
+  public static var schedulerNames: [String] { SchedulerFactory.names }
+
+  /// One line per option. Names never change meaning; new ones are appended.
+  public static let table: [OptionDescription] = [
+    int("threads", .open, \.pipeline.threads, 0...1024, "Threads, the caller's included; 0: all allowed processors."),
+    string("precision", .open, \.pipeline.precision, default: "fp32", choices: ["fp32"], "Arithmetic of the network."),
+    bool("lazy", .open, \.pipeline.lazy, "Read each component at its first use instead of at open."),
+    string("negative_prompt", .run, \.generation.negativePrompt, default: "", "Text to steer away from."),
+    OptionDescription(
+      "steps", .int, .run, at: \.generation.steps, default: "auto", auto: true, bounds: 1...1000,
+      "Number of sampling steps; auto: the policy decides."
+    ) { value in
+      switch value {
+      case nil: .auto
+      case .int(let steps): .fixed(steps)
+      default: nil
+      }
+    },
+    name(
+      "policy", .run, \.generation.policy, choices: StepPolicyNames.all,
+      "Who decides when steps is auto; empty: the pipeline's own."),
+    name(
+      "scheduler", .run, \.generation.scheduler, choices: schedulerNames,
+      "Sampling method; empty: the pipeline's own."),
+    OptionDescription(
+      "guidance_scale", .float, .run, at: \.generation.guidanceScale, default: "auto", auto: true, range: 0...1000,
+      "Classifier-free guidance; 1 and less switch it off; auto: the pipeline's own, else 7.5.", convert: optionalFloat),
+    float(
+      "guidance_rescale", .run, \.generation.guidanceRescale, 0...1,
+      "Share of the correction of the guided prediction's standard deviation."),
+    OptionDescription(
+      "guidance_batching", .string, .run, at: \.generation.guidanceBatching, default: "auto",
+      choices: GuidanceBatching.allCases.map(\.rawValue),
+      "joint: one network call per step for both predictions; separate: two; auto."
+    ) { value in
+      if case .text(let text) = value { GuidanceBatching(rawValue: text) } else { nil }
+    },
+    OptionDescription(
+      "seed", .int, .run, at: \.generation.seed, default: "auto", auto: true, bounds: 0...Int.max,
+      "Seed of the noise, as torch's manual_seed; auto: drawn and reported."
+    ) { (value: OptionValue?) -> UInt64?? in
+      switch value {
+      case nil: .some(nil)
+      case .int(let seed): .some(UInt64(clamping: seed))
+      default: nil
+      }
+    },
+    int("count", .run, \.generation.count, 1...64, default: 1, "Images per call."),
+    pixels("width", \.generation.width, "Width in pixels; 0: the model's own."),
+    pixels("height", \.generation.height, "Height in pixels; 0: the model's own."),
+    OptionDescription(
+      "eta", .float, .run, at: \.generation.eta, default: "auto", auto: true, range: 0...1,
+      "Noise share of DDIM-like schedulers; auto: the scheduler's own.", convert: optionalFloat),
+    int(
+      "clip_skip", .run, \.generation.clipSkip, 0...64,
+      "Use the text encoder's hidden states that many layers before the last."),
+    OptionDescription(
+      "latents", .floats, .run, at: \.generation.latents, default: "",
+      "Initial noise (count, channels, height, width) instead of drawing it."
+    ) { (value: OptionValue?) -> Tensor?? in
+      if case .floats(let tensor) = value { .some(tensor) } else { nil }
+    },
+    bool("decode", .run, \.generation.decode, default: true, "false: stop at the latents."),
+    bool("profile", .openAndRun, \.generation.profile, "Times per operator in the report."),
+  ]
+
+  // MARK: Kinds of lines
+
+  private typealias Path<Value> = WritableKeyPath<NamedOptions, Value> & Sendable
+
+  private static func int(
+    _ name: String, _ scope: OptionDescription.Scope, _ path: Path<Int>, _ bounds: ClosedRange<Int>, default: Int = 0,
+    _ documentation: String
+  ) -> OptionDescription {
+    OptionDescription(name, .int, scope, at: path, default: "\(`default`)", bounds: bounds, documentation) { value in
+      if case .int(let number) = value { number } else { nil }
+    }
+  }
+
+  private static func pixels(_ name: String, _ path: Path<Int?>, _ documentation: String) -> OptionDescription {
+    OptionDescription(name, .int, .run, at: path, default: "0", bounds: 0...16384, documentation) {
+      (value: OptionValue?) -> Int?? in
+      if case .int(let number) = value { .some(number == 0 ? nil : number) } else { nil }
+    }
+  }
+
+  private static func float(
+    _ name: String, _ scope: OptionDescription.Scope, _ path: Path<Double>, _ range: ClosedRange<Double>,
+    _ documentation: String
+  ) -> OptionDescription {
+    OptionDescription(name, .float, scope, at: path, default: "0", range: range, documentation) { value in
+      if case .float(let number) = value { number } else { nil }
+    }
+  }
+
+  private static func bool(
+    _ name: String, _ scope: OptionDescription.Scope, _ path: Path<Bool>, default: Bool = false,
+    _ documentation: String
+  ) -> OptionDescription {
+    OptionDescription(name, .bool, scope, at: path, default: "\(`default`)", documentation) { value in
+      if case .bool(let flag) = value { flag } else { nil }
+    }
+  }
+
+  private static func string(
+    _ name: String, _ scope: OptionDescription.Scope, _ path: Path<String>, default: String, choices: [String] = [],
+    _ documentation: String
+  ) -> OptionDescription {
+    OptionDescription(name, .string, scope, at: path, default: `default`, choices: choices, documentation) { value in
+      if case .text(let text) = value { text } else { nil }
+    }
+  }
+
+  /// A string option in which the empty text means nil.
+  private static func name(
+    _ name: String, _ scope: OptionDescription.Scope, _ path: Path<String?>, choices: [String], _ documentation: String
+  ) -> OptionDescription {
+    OptionDescription(name, .string, scope, at: path, default: "", choices: [""] + choices, documentation) {
+      (value: OptionValue?) -> String?? in
+      if case .text(let text) = value { .some(text.isEmpty ? nil : text) } else { nil }
+    }
+  }
+
+  private static let optionalFloat: @Sendable (OptionValue?) -> Double?? = { value in
+    switch value {
+    case nil: .some(nil)
+    case .float(let number): .some(number)
+    default: nil
+    }
+  }
+}

@@ -1,0 +1,130 @@
+"""Ctrl-C, cancel tokens and callbacks that stop a run; nothing is lost but the run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+from conftest import slow_model
+
+import adadiff
+
+
+def still_works(pipeline: adadiff.Pipeline) -> bool:
+    return len(pipeline("a cat", steps=1).images) == 1
+
+
+def test_progress_comes_in_order(pipeline):
+    reports: list[adadiff.Progress] = []
+    pipeline("a cat", steps=3, callback=reports.append)
+    stages = list(dict.fromkeys(report.stage for report in reports))
+    assert [stage for stage in stages if stage != "policy"] == ["text_encode", "denoise", "decode"]
+    denoise = [report.step for report in reports if report.stage == "denoise"]
+    assert denoise == sorted(denoise) and denoise[-1] == 3
+    assert all(a.elapsed_ms <= b.elapsed_ms for a, b in zip(reports, reports[1:]))
+
+
+@pytest.mark.parametrize("where", ["callback", "preview"])
+def test_a_callback_that_returns_false_cancels(pipeline, where):
+    calls = []
+
+    def stop(report) -> bool:
+        calls.append(report)
+        return len(calls) < 2
+
+    with pytest.raises(adadiff.Cancelled) as caught:
+        pipeline("a cat", steps=50, **{where: stop})
+    assert caught.value.status == adadiff.Status.CANCELLED
+    assert len(calls) == 2 and still_works(pipeline)
+
+
+@pytest.mark.parametrize("where", ["callback", "preview"])
+def test_an_exception_of_a_callback_is_raised_unchanged(pipeline, where):
+    class Mine(Exception):
+        pass
+
+    error = Mine("no")
+
+    def fail(_) -> None:
+        raise error
+
+    with pytest.raises(Mine) as caught:
+        pipeline("a cat", steps=5, **{where: fail})
+    assert caught.value is error and still_works(pipeline)
+
+
+def test_a_fired_token_stops_every_run(pipeline):
+    token = adadiff.CancelToken()
+    assert not token.fired
+    token.fire()
+    assert token.fired
+    for _ in range(2):
+        with pytest.raises(adadiff.Cancelled):
+            pipeline("a cat", steps=1, cancel=token)
+    with pytest.raises(adadiff.Cancelled):
+        adadiff.Model(slow_model(8, 2)).run({"x": np.eye(8, dtype=np.float32)}, cancel=token)
+    assert still_works(pipeline)
+
+
+def test_a_token_stops_a_run_from_another_thread():
+    model = adadiff.Model(slow_model())
+    token = adadiff.CancelToken()
+    threading.Timer(0.1, token.fire).start()
+    start = time.monotonic()
+    with pytest.raises(adadiff.Cancelled):
+        for _ in range(1000):
+            model.run({"x": np.eye(256, dtype=np.float32)}, cancel=token)
+    assert time.monotonic() - start < 5
+
+
+def test_ctrl_c_stops_a_run_without_callbacks():
+    model = adadiff.Model(slow_model())
+    before = signal.getsignal(signal.SIGINT)
+    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        for _ in range(1000):
+            model.run({"x": np.eye(256, dtype=np.float32)})
+    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.set_wakeup_fd(-1) == -1
+
+
+def test_ctrl_c_during_a_callback_stops_the_run(pipeline):
+    seen = []
+
+    def interrupt(report: adadiff.Progress) -> None:
+        seen.append(report)
+        if len(seen) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        pipeline("a cat", steps=900, callback=interrupt)
+    assert len(seen) < 20 and still_works(pipeline)
+
+
+def test_a_program_with_its_own_ctrl_c_keeps_it(pipeline):
+    caught = []
+    before = signal.signal(signal.SIGINT, lambda *_: caught.append(1))
+    try:
+        sent = []
+
+        def interrupt(_) -> None:
+            if not sent:
+                sent.append(1)
+                os.kill(os.getpid(), signal.SIGINT)
+
+        assert pipeline("a cat", steps=2, callback=interrupt).images
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert caught == [1]
+
+
+def test_runs_in_other_threads_leave_signals_alone(pipeline):
+    outcome = []
+    thread = threading.Thread(target=lambda: outcome.append(still_works(pipeline)))
+    thread.start()
+    thread.join()
+    assert outcome == [True]
