@@ -1,12 +1,9 @@
 import Graph
 import Support
 
-/// Operators over sequences: attention, rotary positions, recurrent cells, and Einsum.
+/// Operators over sequences: attention, rotary positions, and Einsum.
 let attentionOperators: [OperatorEntry] = [
   .widened("Attention", versions: 23...99) { try AttentionOperator($0) },
   .widened("RotaryEmbedding", versions: 23...99) { try RotaryEmbeddingOperator($0) },
   .widened("Einsum", versions: 12...99) { try EinsumOperator($0) },
-  .widened("RNN", versions: 7...99) { try RecurrentOperator($0, .rnn) },
-  .widened("GRU", versions: 7...99) { try RecurrentOperator($0, .gru) },
-  .widened("LSTM", versions: 7...99) { try RecurrentOperator($0, .lstm) },
 ]
