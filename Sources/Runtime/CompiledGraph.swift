@@ -17,6 +17,13 @@ final class CompiledGraph: @unchecked Sendable {
     throw Self.summary(problems, first: first)
   }
 
+  /// Every node that cannot be run, here and in subgraphs.
+  static func problems(in graph: Graph, registry: OperatorRegistry = .standard) -> [Failure] {
+    var problems: [Failure] = []
+    _ = CompiledGraph(graph, registry: registry, problems: &problems)
+    return problems
+  }
+
   private init(_ graph: Graph, registry: OperatorRegistry, problems: inout [Failure]) {
     self.graph = graph
     var lastRead = [Int](repeating: -1, count: graph.values.count)

@@ -49,10 +49,13 @@ public final class Model: @unchecked Sendable {
   public let metadata: [String: String]
 
   let path: String?
-  let compiled: CompiledGraph
   private let pool: ThreadPool
-  /// Nil when every node runs as the file writes it.
-  private let plans: PlanCache?
+  private enum Engine {
+    case planned(PlanCache)
+    /// Every node runs as the file writes it.
+    case eager(CompiledGraph)
+  }
+  private let engine: Engine
 
   /// Loads the ONNX file at `path`. Every operator without an implementation is reported here, never at run time.
   public convenience init(path: String, options: ModelOptions = ModelOptions()) throws {
@@ -67,7 +70,7 @@ public final class Model: @unchecked Sendable {
   /// A model from a graph that is already in memory.
   public init(_ loaded: LoadedModel, path: String? = nil, options: ModelOptions = ModelOptions()) throws {
     let graph = loaded.graph
-    compiled = try CompiledGraph.compile(graph)
+    let compiled = try CompiledGraph.compile(graph)
     inputs = graph.inputs.map { TensorDescription(name: graph.values[$0.index].name, type: graph.values[$0.index].type) }
     outputs = graph.outputs.map {
       TensorDescription(name: graph.values[$0.index].name, type: graph.values[$0.index].type)
@@ -75,7 +78,7 @@ public final class Model: @unchecked Sendable {
     metadata = loaded.metadata
     let pool = options.pool ?? ThreadPool(threads: 1)
     self.pool = pool
-    plans = options.optimized ? try PlanCache(graph, pool: pool) : nil
+    engine = options.optimized ? .planned(try PlanCache(graph, pool: pool)) : .eager(compiled)
     self.path = path
   }
 
@@ -106,13 +109,14 @@ public final class Model: @unchecked Sendable {
       let checkCancelled = options.checkCancelled ?? {}
       let positions = outputs.indices.filter { wanted?.contains(outputs[$0].name) ?? true }
       var named: [String: Value] = [:]
-      if let plans {
+      switch engine {
+      case .planned(let plans):
         let plan = try plans.plan(for: ordered, wanted: positions, pool: pool, checkCancelled: checkCancelled)
         let executor = PlanExecutor(pool: pool, checkCancelled: checkCancelled, profiler: options.profiler)
         for (position, value) in zip(positions, try executor.run(plan, inputs: ordered)) {
           named[outputs[position].name] = value
         }
-      } else {
+      case .eager(let compiled):
         let executor = EagerExecutor(pool: pool, checkCancelled: checkCancelled, profiler: options.profiler)
         let results = try executor.run(compiled, captured: [], inputs: ordered)
         for position in positions { named[outputs[position].name] = results[position] }

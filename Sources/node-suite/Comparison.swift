@@ -6,10 +6,15 @@ enum Comparison {
   static let relativeTolerance = 1e-3
   static let absoluteTolerance = 1e-7
 
-  /// Nil when equal, otherwise what differs.
-  static func difference(_ actual: Value, _ expected: Value) -> String? {
+  /// Nil when equal, otherwise what differs. `limit`: relative L2 error allowed for floats, instead of the tolerances.
+  static func difference(_ actual: Value, _ expected: Value, limit: Double? = nil) -> String? {
     switch (actual, expected) {
-    case (.tensor(let a), .tensor(let e)): return difference(a, e)
+    case (.tensor(let a), .tensor(let e)):
+      if let limit, a.type.isFloatingPoint, a.type == e.type, a.shape == e.shape {
+        let error = relativeError(a, e)
+        return error <= limit ? nil : "relative L2 error \(error)"
+      }
+      return difference(a, e)
     case (.sequence(let a), .sequence(let e)):
       guard a.count == e.count else { return "sequence of \(a.count) values instead of \(e.count)" }
       for (index, pair) in zip(a, e).enumerated() {
@@ -52,6 +57,17 @@ enum Comparison {
       }
     }
     return report
+  }
+
+  /// |actual - expected| / |expected|, in Double.
+  static func relativeError(_ actual: Tensor, _ expected: Tensor) -> Double {
+    var difference = 0.0
+    var norm = 0.0
+    for (a, e) in zip(doubles(actual), doubles(expected)) {
+      difference += (a - e) * (a - e)
+      norm += e * e
+    }
+    return norm > 0 ? (difference / norm).squareRoot() : difference
   }
 
   private static func integer(_ tensor: Tensor, _ index: Int) -> String {

@@ -1,7 +1,7 @@
-// node-suite DIR... [--summary] [--eager] [--only SUBSTRING] [--quiet]
+// node-suite DIR... [--summary] [--eager] [--only SUBSTRING] [--quiet] [--l2 LIMIT] [--profile] [--threads N]
 //
 // Runs ONNX backend test cases (folders with model.onnx and test_data_set_*/{input,output}_N.pb). A DIR is one case or a
-// folder of cases. Prints one line per case and totals; the exit status is 1 when any case fails.
+// folder of cases. Floats are compared as onnx's own runner does, or with `--l2` by relative L2 error. Prints one line per case and totals; the exit status is 1 when any case fails.
 import Glibc
 import Graph
 import Operators
@@ -13,18 +13,23 @@ var summary = false
 var quiet = false
 var options = ModelOptions()
 var only: String?
+var limit: Double?
+var profile = false
 var arguments = CommandLine.arguments.dropFirst().makeIterator()
 while let argument = arguments.next() {
   switch argument {
   case "--summary": summary = true
   case "--quiet": quiet = true
   case "--eager": options.optimized = false
+  case "--profile": profile = true
+  case "--threads": options.pool = ThreadPool(threads: arguments.next().flatMap { Int($0) } ?? 1)
+  case "--l2": limit = arguments.next().flatMap(Double.init)
   case "--only": only = arguments.next()
   default: folders.append(argument)
   }
 }
 guard !folders.isEmpty else {
-  print("usage: node-suite DIR... [--summary] [--eager] [--only SUBSTRING] [--quiet]")
+  print("usage: node-suite DIR... [--summary] [--eager] [--only SUBSTRING] [--quiet] [--l2 LIMIT] [--profile] [--threads N]")
   exit(2)
 }
 
@@ -57,7 +62,7 @@ enum Outcome {
   case unsupported(String)
 }
 
-func runCase(_ folder: String, options: ModelOptions) -> Outcome {
+func runCase(_ folder: String, options: ModelOptions, limit: Double?, profile: Bool) -> Outcome {
   do {
     let model = try Model(path: folder + "/model.onnx", options: options)
     for set in entries(of: folder) where set.hasPrefix("test_data_set_") {
@@ -68,12 +73,19 @@ func runCase(_ folder: String, options: ModelOptions) -> Outcome {
         if exists(file) { feeds[input.name] = value(try StoredValue.read(path: file, as: input.type)) }
       }
       let results = try model.run(values: feeds)
+      if profile {
+        let profiler = Profiler()
+        _ = try model.run(values: feeds, options: RunOptions(profiler: profiler))
+        for (type, seconds, runs) in profiler.byOperator {
+          print("  \((seconds * 1e5).rounded() / 100) ms  \(runs) x \(type)")
+        }
+      }
       for (index, output) in model.outputs.enumerated() {
         let file = "\(data)/output_\(index).pb"
         guard exists(file) else { continue }
         let expected = value(try StoredValue.read(path: file, as: output.type))
         guard let actual = results[output.name] else { return .fail("output '\(output.name)' is missing") }
-        if let difference = Comparison.difference(actual, expected) {
+        if let difference = Comparison.difference(actual, expected, limit: limit) {
           return .fail("output '\(output.name)': \(difference)")
         }
       }
@@ -104,7 +116,7 @@ var unsupported = 0
 var byOperator: [String: (pass: Int, fail: Int, unsupported: Int)] = [:]
 for folder in cases {
   let name = folder.split(separator: "/").last.map(String.init) ?? folder
-  let outcome = runCase(folder, options: options)
+  let outcome = runCase(folder, options: options, limit: limit, profile: profile)
   var counts = (pass: 0, fail: 0, unsupported: 0)
   switch outcome {
   case .pass:

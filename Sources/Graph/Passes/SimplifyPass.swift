@@ -14,6 +14,16 @@ enum SimplifyPass {
         uniform[output] = uniformValue(of: node)
       case "Mul":
         if let value = product(of: node, uniform, editor) { uniform[output] = value }
+        if let kept = neutral(node, uniform, editor, value: 1), !editor.isGraphOutput(output) {
+          editor.replaceUses(of: output, with: kept)
+        }
+      case "Div", "Sub":
+        // Only the second operand can be neutral.
+        if let kept = neutral(node, uniform, editor, value: node.operatorType == "Div" ? 1 : 0),
+          kept == node.inputs[0], !editor.isGraphOutput(output)
+        {
+          editor.replaceUses(of: output, with: kept)
+        }
       case "Expand":
         if let value = node.inputs[0].flatMap({ uniform[$0] }) ?? editor.scalar(node.inputs[0]) { uniform[output] = value }
       case "Add":
@@ -51,9 +61,16 @@ enum SimplifyPass {
     _ node: Node, _ uniform: [ValueID: Double], _ editor: GraphEditor, value: Double
   ) -> ValueID? {
     guard node.inputs.count == 2, let a = node.inputs[0], let b = node.inputs[1] else { return nil }
-    for (candidate, other) in [(a, b), (b, a)] where uniform[candidate] == value {
+    for (candidate, other) in [(a, b), (b, a)]
+    where uniform[candidate] == value || editor.constant(candidate).map({ isFilled($0, with: Float(value)) }) ?? false {
       if let shape = editor.shape(of: other), shape == editor.shape(of: node.outputs[0]) { return other }
     }
     return nil
+  }
+
+  /// Folding may already have written the repeated value out.
+  private static func isFilled(_ tensor: Tensor, with value: Float) -> Bool {
+    guard tensor.type == .float32, tensor.count > 0 else { return false }
+    return withExtendedLifetime(tensor) { tensor.buffer(Float.self).allSatisfy { $0 == value } }
   }
 }

@@ -23,8 +23,20 @@ final class PreparedOperators: @unchecked Sendable {
     let key = key(implementation, node, inputs, threads)
     if let key, let known = contents.withLock({ $0.operators[key] }) { return known }
     guard let prepared = try implementation.prepared(for: inputs, threads: threads) else { return implementation }
+    dropPages(of: prepared, inputs)
     if let key { contents.withLock { $0.operators[key] = prepared } }
     return prepared
+  }
+
+  /// Packed weights make the mapped file's pages superfluous; other plans would read them from the file again.
+  private func dropPages(of prepared: any Operator, _ inputs: [ValueInfo?]) {
+    for slot in prepared.consumedInputs where inputs.indices.contains(slot) {
+      guard let constant = inputs[slot]?.constant, let file = constant.owner as? MappedFile,
+        let start = constant.bytes.baseAddress, let base = file.bytes.baseAddress
+      else { continue }
+      let offset = UnsafeRawPointer(start) - base
+      file.dropPages(in: offset..<(offset + constant.bytes.count))
+    }
   }
 
   private func key(_ implementation: any Operator, _ node: Node, _ inputs: [ValueInfo?], _ threads: Int) -> String? {

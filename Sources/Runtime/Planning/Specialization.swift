@@ -16,6 +16,8 @@ struct Specialization {
   private let registry: OperatorRegistry
   private var pending: [Node]
   private var nodes: [Node] = []
+  /// Elements of the sequences that are known by name.
+  var sequences: [ValueID: [ValueID]] = [:]
 
   /// Results that stay small against what they are made of are kept; a huge ConstantOfShape is cheaper to make again.
   private static let freeByteCount = 1 << 20
@@ -87,6 +89,10 @@ struct Specialization {
         nodes.append(node)
       }
     case .dynamic(let make):
+      if let replacement = try withoutSequences(node) {
+        pending.append(contentsOf: replacement.reversed())
+        return
+      }
       if node.operatorType == "If", node.domain.isEmpty, let branch = try takenBranch(node) {
         return inline(branch, for: node)
       }
@@ -103,11 +109,22 @@ struct Specialization {
     }
   }
 
-  private func info(_ id: ValueID?) -> ValueInfo? { id.flatMap { infos[$0.index] } }
+  func info(_ id: ValueID?) -> ValueInfo? { id.flatMap { infos[$0.index] } }
 
-  private mutating func setConstant(_ id: ValueID, _ tensor: Tensor) {
+  mutating func setConstant(_ id: ValueID, _ tensor: Tensor) {
     graph.constants[id] = tensor
     infos[id.index] = ValueInfo(type: tensor.type, shape: tensor.shape, constant: tensor)
+  }
+
+  mutating func addValue(_ name: String) -> ValueID {
+    infos.append(nil)
+    return graph.addValue(name: name)
+  }
+
+  mutating func addConstant(_ name: String, _ tensor: Tensor) -> ValueID {
+    let id = addValue(name)
+    setConstant(id, tensor)
+    return id
   }
 
   private func worthKeeping(_ outputs: [ValueInfo], _ inputs: [ValueInfo?]) -> Bool {
