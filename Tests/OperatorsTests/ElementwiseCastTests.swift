@@ -42,7 +42,8 @@ struct ElementwiseCastTests {
     #expect(try cast(fine, to: .float16).values() == [Float16(1) + Float16(0x1p-10)])
   }
 
-  @Test("Every code of the 8-bit and 4-bit floats survives a round trip; values in between go to the nearest, ties to even")
+  @Test(
+    "Every code of the 8-bit and 4-bit floats survives a round trip; values in between go to the nearest, ties to even")
   func smallFloats() throws {
     let types: [DataType] = [.float8e4m3fn, .float8e4m3fnuz, .float8e5m2, .float8e5m2fnuz]
     for type in types {
@@ -72,9 +73,11 @@ struct ElementwiseCastTests {
     let x = try Tensor([.nan, .infinity, -.infinity, 1_000_000, -1_000_000])
     let tables: [(DataType, Bool, [UInt8])] = [
       (.float8e4m3fn, true, [0x7F, 0x7E, 0xFE, 0x7E, 0xFE]), (.float8e4m3fn, false, [0x7F, 0x7F, 0xFF, 0x7F, 0xFF]),
-      (.float8e4m3fnuz, true, [0x80, 0x7F, 0xFF, 0x7F, 0xFF]), (.float8e4m3fnuz, false, [0x80, 0x80, 0x80, 0x80, 0x80]),
+      (.float8e4m3fnuz, true, [0x80, 0x7F, 0xFF, 0x7F, 0xFF]),
+      (.float8e4m3fnuz, false, [0x80, 0x80, 0x80, 0x80, 0x80]),
       (.float8e5m2, true, [0x7E, 0x7B, 0xFB, 0x7B, 0xFB]), (.float8e5m2, false, [0x7E, 0x7C, 0xFC, 0x7C, 0xFC]),
-      (.float8e5m2fnuz, true, [0x80, 0x7F, 0xFF, 0x7F, 0xFF]), (.float8e5m2fnuz, false, [0x80, 0x80, 0x80, 0x80, 0x80]),
+      (.float8e5m2fnuz, true, [0x80, 0x7F, 0xFF, 0x7F, 0xFF]),
+      (.float8e5m2fnuz, false, [0x80, 0x80, 0x80, 0x80, 0x80]),
     ]
     for (type, saturate, codes) in tables {
       let result = try cast(x, to: type, ["saturate": .int(saturate ? 1 : 0)]).values(UInt8.self)
@@ -129,7 +132,8 @@ struct ElementwiseCastTests {
   func strings() throws {
     let text = Tensor(strings: ["0.5", "-1e-3", "INF", "NaN", "42"], shape: [5])
     let numbers = try cast(text, to: .float32).values(Float.self)
-    #expect(numbers[0] == 0.5 && numbers[1] == -0.001 && numbers[2] == .infinity && numbers[3].isNaN && numbers[4] == 42)
+    #expect(
+      numbers[0] == 0.5 && numbers[1] == -0.001 && numbers[2] == .infinity && numbers[3].isNaN && numbers[4] == 42)
     let large = Tensor(strings: ["9223372036854775807", "-5"], shape: [2])
     #expect(try cast(large, to: .int64).values() == [.max, -5] as [Int64])
     #expect(throws: Failure.self) { try cast(Tensor(strings: ["apple"], shape: [1]), to: .float32) }

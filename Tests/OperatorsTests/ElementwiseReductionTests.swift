@@ -104,7 +104,8 @@ struct ElementwiseReductionTests {
     let x = try Tensor([3, 1, 3, .nan, 2, .nan], [2, 3])
     func find(_ type: String, _ axis: Int64, last: Int64 = 0) throws -> [Int64] {
       try SingleOperator(
-        type: type, attributes: ["axis": .int(axis), "keepdims": .int(0), "select_last_index": .int(last)])(x)[0].values()
+        type: type, attributes: ["axis": .int(axis), "keepdims": .int(0), "select_last_index": .int(last)])(x)[0]
+        .values()
     }
     #expect(try find("ArgMax", 1) == [0, 0])
     #expect(try find("ArgMax", 1, last: 1) == [2, 2])

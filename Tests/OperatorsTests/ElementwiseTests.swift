@@ -11,7 +11,8 @@ struct ElementwiseTests {
     // (shape a, shape b): scalar, bias, column, per channel, both ways, inner ones, leading axes, empty
     let cases: [([Int], [Int])] = [
       ([], []), ([5], []), ([], [5]), ([2, 3, 4], [4]), ([2, 3, 4], [3, 1]), ([2, 3, 4, 5], [1, 3, 1, 1]),
-      ([4, 1], [1, 3]), ([2, 1, 3, 1], [1, 4, 1, 5]), ([3], [2, 3]), ([2, 0, 3], [1, 3]), ([1, 1], [1]), ([7, 1], [7, 9]),
+      ([4, 1], [1, 3]), ([2, 1, 3, 1], [1, 4, 1, 5]), ([3], [2, 3]), ([2, 0, 3], [1, 3]), ([1, 1], [1]),
+      ([7, 1], [7, 9]),
       ([300, 200], [300, 1]), ([70000], [70000]), ([3, 1, 2], [3, 5, 2]),
     ]
     for (first, second) in cases {
@@ -124,7 +125,9 @@ struct ElementwiseTests {
     let clipped = try SingleOperator(type: "Clip")(x, Tensor([0], []), Tensor([2], []))[0].values(Float.self)
     #expect(clipped[0].isNaN && clipped[1] == 1 && clipped[2] == 2 && clipped[3] == 0)
     #expect(try SingleOperator(type: "Clip")(x, nil, nil)[0].values(Float.self)[2] == .infinity)
-    for type in ["Relu", "LeakyRelu", "Exp", "Tanh", "Sigmoid", "Erf", "Softplus", "Gelu", "Sign", "HardSigmoid", "Mish"] {
+    for type in [
+      "Relu", "LeakyRelu", "Exp", "Tanh", "Sigmoid", "Erf", "Softplus", "Gelu", "Sign", "HardSigmoid", "Mish",
+    ] {
       #expect(try SingleOperator(type: type)(x)[0].values(Float.self)[0].isNaN, "\(type)")
     }
     let quiet = try SingleOperator(type: "Equal")(x, x)[0].values(UInt8.self)
@@ -195,6 +198,9 @@ struct ElementwiseTests {
     let x = try Tensor(doubles: [1, 2])
     let y = try Tensor(doubles: [9], [])
     #expect(try SingleOperator(type: "Where")(condition, x, y)[0].values() == [1, 2, 9, 9] as [Double])
+    let narrow = try SingleOperator(type: "Where")(
+      Tensor(bools: [true, false, true]), Tensor([1, 2, .nan]), Tensor([4, 5, 6]))
+    #expect(narrow[0].values(UInt32.self) == [Float(1).bitPattern, Float(5).bitPattern, Float.nan.bitPattern])
     let words = Tensor(strings: ["a", "b"], shape: [2])
     let blank = Tensor(strings: ["-"], shape: [])
     #expect(try SingleOperator(type: "Where")(condition, words, blank)[0].strings == ["a", "b", "-", "-"])
@@ -205,8 +211,10 @@ struct ElementwiseTests {
     let x = try Tensor([1, 2, 3, 4, 5, 6], [2, 3])
     let axis = try Tensor(type: .int64, shape: [], values: [Int64(-1)])
     func sums(_ exclusive: Int64, _ reverse: Int64) throws -> [Float] {
-      try SingleOperator(type: "CumSum", attributes: ["exclusive": .int(exclusive), "reverse": .int(reverse)])(x, axis)[0]
-        .values()
+      try SingleOperator(type: "CumSum", attributes: ["exclusive": .int(exclusive), "reverse": .int(reverse)])(x, axis)[
+        0
+      ]
+      .values()
     }
     #expect(try sums(0, 0) == [1, 3, 6, 4, 9, 15])
     #expect(try sums(1, 0) == [0, 1, 3, 0, 4, 9])
@@ -222,7 +230,8 @@ struct ElementwiseTests {
     let b = try Tensor([10, 20, 30, 40])
     let node = Node(
       name: "n", operatorType: "Sub", version: 14, inputs: [ValueID(0), ValueID(1)], outputs: [ValueID(2)])
-    guard case .planned(let make)? = OperatorRegistry.standard.entry(domain: "", name: "Sub", version: 14)?.implementation
+    guard
+      case .planned(let make)? = OperatorRegistry.standard.entry(domain: "", name: "Sub", version: 14)?.implementation
     else { return }
     let sub = try make(node)
     #expect(sub.inPlaceInputs == [0, 1])

@@ -40,7 +40,9 @@ struct TrainingTests {
     let lengths = try Tensor(type: .int32, shape: [2], values: [Int32(3), 2])
     let rnn = SingleOperator(
       type: "RNN",
-      attributes: ["direction": .string("bidirectional"), "activations": .strings(["Relu", "Relu"]), "hidden_size": .int(1)])
+      attributes: [
+        "direction": .string("bidirectional"), "activations": .strings(["Relu", "Relu"]), "hidden_size": .int(1),
+      ])
     let results = try rnn(x, ones, ones, nil, lengths)
     // (steps, direction, batch)
     #expect(results[0].values() == [1, 10, 7, 30, 3, 30, 6, 20, 7, 0, 4, 0] as [Float])

@@ -10,7 +10,9 @@ enum Alignment: Sendable {
   case legacy(broadcast: Bool, axis: Int?)
 
   init(_ node: Node, until version: Int = 7) throws {
-    self = node.version >= version ? .numpy
+    self =
+      node.version >= version
+      ? .numpy
       : .legacy(broadcast: try node.bool("broadcast", default: false), axis: try node.int("axis"))
   }
 
@@ -61,7 +63,9 @@ struct BinaryOperator: Operator {
     guard let result = outputs.optionalOperand(0) else { return }
     let a: Tensor = try inputs.operand(0)
     let b: Tensor = try inputs.operand(1)
-    guard let kind = ComputeKind(a.type) else { throw Failure(.internalError, "element type \(a.type) was not checked") }
+    guard let kind = ComputeKind(a.type) else {
+      throw Failure(.internalError, "element type \(a.type) was not checked")
+    }
     let broadcast = try Broadcast([a.shape, alignment.shape(b.shape, against: a.shape)])
     try BinaryRun.apply(function, kind: kind, broadcast, a, b, result, pool: context.pool, grain: grain)
   }

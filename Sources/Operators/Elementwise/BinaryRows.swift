@@ -3,10 +3,11 @@ import KernelTable
 /// One row of a binary operation: `result[i] = f(a[i * stepA], b[i * stepB])` for `count` elements; steps are 0 or 1.
 ///
 /// `result` may be the memory of `a` or `b` if that input has step 1.
-typealias BinaryRow<Element, Result> = @Sendable (
-  _ a: UnsafePointer<Element>, _ stepA: Int, _ b: UnsafePointer<Element>, _ stepB: Int,
-  _ result: UnsafeMutablePointer<Result>, _ count: Int
-) -> Void
+typealias BinaryRow<Element, Result> =
+  @Sendable (
+    _ a: UnsafePointer<Element>, _ stepA: Int, _ b: UnsafePointer<Element>, _ stepB: Int,
+    _ result: UnsafeMutablePointer<Result>, _ count: Int
+  ) -> Void
 
 /// The row of an element function. Inlined, so that the loop is compiled with `f` in it.
 @inline(__always)

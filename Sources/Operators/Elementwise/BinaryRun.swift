@@ -150,4 +150,3 @@ enum BinaryRun {
     throw Failure(.internalError, "the comparison is not defined for \(a.type)")
   }
 }
-

@@ -34,7 +34,8 @@ struct QuantizationLayout: Sendable {
     inner = shape[(axis + 1)...].reduce(1, *)
     if scale.count == 1, blockSize == 0 {
       guard scale[0] == length else {
-        throw Failure(.shapeMismatch, "one scale per index of axis \(axis)", expected: "[\(length)]", actual: "\(scale)")
+        throw Failure(
+          .shapeMismatch, "one scale per index of axis \(axis)", expected: "[\(length)]", actual: "\(scale)")
       }
       isBlocked = false
       self.blockSize = 1

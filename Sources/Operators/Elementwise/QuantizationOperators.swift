@@ -45,7 +45,8 @@ struct QuantizeLinear: Operator {
     outputType = try node.int("output_dtype", default: 0) == 0 ? nil : node.dataType("output_dtype")
     precision = try node.int("precision", default: 0) == 0 ? nil : node.dataType("precision")
     if let precision, ![.float32, .float16, .bfloat16].contains(precision) {
-      throw Failure(.unsupported, "attribute 'precision'", expected: "float32, float16, bfloat16", actual: precision.name)
+      throw Failure(
+        .unsupported, "attribute 'precision'", expected: "float32, float16, bfloat16", actual: precision.name)
     }
     guard blockSize >= 0 else { throw Failure(.corrupt, "attribute 'block_size' is \(blockSize)") }
   }
@@ -60,13 +61,16 @@ struct QuantizeLinear: Operator {
     var type = outputType ?? .uint8
     if let zeroPoint: ValueInfo = inputs.optionalOperand(2) {
       guard outputType == nil || outputType == zeroPoint.type else {
-        throw Failure(.typeMismatch, "output_dtype contradicts the zero point", expected: type.name, actual: zeroPoint.type.name)
+        throw Failure(
+          .typeMismatch, "output_dtype contradicts the zero point", expected: type.name, actual: zeroPoint.type.name)
       }
       type = zeroPoint.type
-      guard zeroPoint.shape == scale.shape || (zeroPoint.shape.allSatisfy { $0 == 1 } && scale.shape.allSatisfy { $0 == 1 })
+      guard
+        zeroPoint.shape == scale.shape || (zeroPoint.shape.allSatisfy { $0 == 1 } && scale.shape.allSatisfy { $0 == 1 })
       else {
         throw Failure(
-          .shapeMismatch, "scale and zero point differ in shape", expected: "\(scale.shape)", actual: "\(zeroPoint.shape)")
+          .shapeMismatch, "scale and zero point differ in shape", expected: "\(scale.shape)",
+          actual: "\(zeroPoint.shape)")
       }
     }
     guard integerRange(type) != nil || isQuantizedFloat(type) else {
@@ -167,15 +171,18 @@ struct DequantizeLinear: Operator {
       integerRange(x.type) != nil || isQuantizedFloat(x.type) || x.type == .int32, "a quantised type")
     if let zeroPoint: ValueInfo = inputs.optionalOperand(2) {
       try zeroPoint.requireSameType(as: x)
-      guard zeroPoint.shape == scale.shape || (zeroPoint.shape.allSatisfy { $0 == 1 } && scale.shape.allSatisfy { $0 == 1 })
+      guard
+        zeroPoint.shape == scale.shape || (zeroPoint.shape.allSatisfy { $0 == 1 } && scale.shape.allSatisfy { $0 == 1 })
       else {
         throw Failure(
-          .shapeMismatch, "scale and zero point differ in shape", expected: "\(scale.shape)", actual: "\(zeroPoint.shape)")
+          .shapeMismatch, "scale and zero point differ in shape", expected: "\(scale.shape)",
+          actual: "\(zeroPoint.shape)")
       }
     }
     let type = outputType ?? scale.type
     guard [.float32, .float16, .bfloat16].contains(type) else {
-      throw Failure(.typeMismatch, "not a type to dequantise to", expected: "float32, float16, bfloat16", actual: type.name)
+      throw Failure(
+        .typeMismatch, "not a type to dequantise to", expected: "float32, float16, bfloat16", actual: type.name)
     }
     _ = try QuantizationLayout(shape: x.shape, scale: scale.shape, axis: axis, blockSize: blockSize)
     return [ValueInfo(type: type, shape: x.shape)]
@@ -200,7 +207,9 @@ struct DequantizeLinear: Operator {
           layout.forEachRun(start..<start + count) { first, length, scaleIndex, step in
             let piece = chunk + (first - start)
             if let offsets {
-              for i in 0..<length { piece[i] = (piece[i] - offsets[scaleIndex + i * step]) * factors[scaleIndex + i * step] }
+              for i in 0..<length {
+                piece[i] = (piece[i] - offsets[scaleIndex + i * step]) * factors[scaleIndex + i * step]
+              }
             } else {
               for i in 0..<length { piece[i] = piece[i] * factors[scaleIndex + i * step] }
             }

@@ -71,7 +71,9 @@ struct ReductionOperator: Operator {
       let bound = Int64.max >> Int64(64 - x.type.bitWidth)
       reduce(x, result, plan, reduction.integer(lowest: -bound - 1, highest: bound), context.pool)
     case .uint64?:
-      reduce(x, result, plan, reduction.integer(lowest: 0, highest: UInt64.max >> UInt64(64 - x.type.bitWidth)), context.pool)
+      reduce(
+        x, result, plan, reduction.integer(lowest: 0, highest: UInt64.max >> UInt64(64 - x.type.bitWidth)), context.pool
+      )
     case .bool?:
       reduce(x, result, plan, reduction.integer(lowest: 0 as UInt64, highest: 1), context.pool)
     case nil: throw Failure(.internalError, "element type \(x.type) was not checked")

@@ -24,7 +24,9 @@ struct PReluOperator: Operator {
     guard let result = outputs.optionalOperand(0) else { return }
     let x: Tensor = try inputs.operand(0)
     let slope: Tensor = try inputs.operand(1)
-    guard let kind = ComputeKind(x.type) else { throw Failure(.internalError, "element type \(x.type) was not checked") }
+    guard let kind = ComputeKind(x.type) else {
+      throw Failure(.internalError, "element type \(x.type) was not checked")
+    }
     let broadcast = try Broadcast([x.shape, slopeShape(slope.shape, rank: x.rank)])
     try BinaryRun.apply(.prelu, kind: kind, broadcast, x, slope, result, pool: context.pool)
   }
@@ -35,7 +37,7 @@ struct PReluOperator: Operator {
   }
 }
 
-/// Where(condition, x, y): any element type; bytes are moved, never interpreted.
+/// Where(condition, x, y): bytes are moved, never interpreted, so NaN payloads survive.
 struct WhereOperator: Operator {
   func outputs(for inputs: [ValueInfo?]) throws -> [ValueInfo]? {
     let condition: ValueInfo = try inputs.operand(0)
@@ -43,8 +45,8 @@ struct WhereOperator: Operator {
     let y: ValueInfo = try inputs.operand(2)
     try condition.requireType(condition.type == .bool, "bool")
     try y.requireSameType(as: x)
-    guard x.type == .string || x.type.bitWidth >= 8 else {
-      throw Failure(.unsupported, "element types below one byte", actual: x.type.name)
+    guard [0, 8, 16, 32, 64].contains(x.type.bitWidth) else {
+      throw Failure(.unsupported, "elements of this width", actual: x.type.name)
     }
     return [ValueInfo(type: x.type, shape: try Broadcast.shape(of: [condition.shape, x.shape, y.shape]))]
   }
@@ -61,12 +63,11 @@ struct WhereOperator: Operator {
     case 16: select(UInt16.self, broadcast, condition, x, y, result, context.pool)
     case 32: select(UInt32.self, broadcast, condition, x, y, result, context.pool)
     case 64: select(UInt64.self, broadcast, condition, x, y, result, context.pool)
-    case 128: select(SIMD2<UInt64>.self, broadcast, condition, x, y, result, context.pool)
     default: throw Failure(.internalError, "element type \(x.type) was not checked")
     }
   }
 
-  private func select<Element: BitwiseCopyable>(
+  private func select<Element: FixedWidthInteger & BitwiseCopyable>(
     _: Element.Type, _ broadcast: Broadcast, _ condition: Tensor, _ x: Tensor, _ y: Tensor, _ result: Tensor,
     _ pool: ThreadPool
   ) {
@@ -79,9 +80,10 @@ struct WhereOperator: Operator {
       broadcast.forEachRow(range) { offset, inputs, count in
         if stepC == 1, stepX == 1, stepY == 1 {
           for i in 0..<count {
-            // Both are read before the choice: the loop becomes a vector blend.
-            let (chosen, other) = (first[inputs.1 + i], second[inputs.2 + i])
-            target[offset + i] = choices[inputs.0 + i] != 0 ? chosen : other
+            // All ones or all zeros: without a branch the loop becomes a vector blend.
+            let mask = 0 &- Element(truncatingIfNeeded: choices[inputs.0 + i] != 0 ? 1 : 0)
+            let other = second[inputs.2 + i]
+            target[offset + i] = other ^ ((first[inputs.1 + i] ^ other) & mask)
           }
         } else {
           for i in 0..<count {
@@ -126,7 +128,8 @@ struct ClipOperator: Operator {
     }
     // Opset 6 names the largest finite numbers as defaults, so infinities are limited.
     attributeLimits = (
-      try node.float("min", default: -.greatestFiniteMagnitude), try node.float("max", default: .greatestFiniteMagnitude)
+      try node.float("min", default: -.greatestFiniteMagnitude),
+      try node.float("max", default: .greatestFiniteMagnitude)
     )
   }
 

@@ -58,7 +58,8 @@ struct RecurrentOperator: Operator {
     let state = batchFirst ? [batch, directions, hidden] : [directions, batch, hidden]
     let expected: [(Int, String, [Int])] = [
       (1, "W", [directions, rows, x.shape[2]]), (2, "R", [directions, rows, hidden]), (3, "B", [directions, 2 * rows]),
-      (4, "sequence_lens", [batch]), (5, "initial_h", state), (6, "initial_c", state), (7, "P", [directions, 3 * hidden]),
+      (4, "sequence_lens", [batch]), (5, "initial_h", state), (6, "initial_c", state),
+      (7, "P", [directions, 3 * hidden]),
     ]
     for (index, name, shape) in expected {
       guard let info: ValueInfo = inputs.optionalOperand(index) else { continue }

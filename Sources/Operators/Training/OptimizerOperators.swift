@@ -35,7 +35,8 @@ struct OptimizerOperator: Operator {
         try other.requireSameType(as: x)
         guard other.shape == x.shape else {
           throw Failure(
-            .shapeMismatch, "gradient and state have the tensor's shape", expected: "\(x.shape)", actual: "\(other.shape)")
+            .shapeMismatch, "gradient and state have the tensor's shape", expected: "\(x.shape)",
+            actual: "\(other.shape)")
         }
       }
     }
