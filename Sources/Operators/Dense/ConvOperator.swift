@@ -80,6 +80,7 @@ struct ConvOperator: Operator {
     let shape = try shape(x.shape, weights?.shape ?? weightShape)
     let bank = try filters ?? FilterBank(weights?.floats ?? x.floats, shape, kernels: Kernels.current)
     var scratch = ScratchMemory(context.scratch)
+    defer { withExtendedLifetime(scratch) {} }
     var convolution = Convolution(
       shape: shape, x: x.floats, y: y.floats, bias: bias.map { UnsafePointer($0.floats) }, activation: activation)
     if channelsLast {
