@@ -288,7 +288,7 @@ ADADIFF_API adadiff_status adadiff_options_set_cancel_token(
 /* ------------------------------------------------------------------------------------------------ introspection */
 
 enum adadiff_list {
-  /** Schedulers by their diffusers class names ("DDIMScheduler", …). */
+  /** Schedulers: diffusers class names ("DDIMScheduler", …), then short names ("ddim", "dpmpp_2m_karras", …). */
   ADADIFF_LIST_SCHEDULERS = 0,
   /** ONNX operators ("Conv"; "domain:Name" outside the default domain). */
   ADADIFF_LIST_OPERATORS = 1,

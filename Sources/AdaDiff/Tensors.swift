@@ -78,7 +78,7 @@ func views(_ array: UnsafePointer<adadiff_tensor>?, count: Int32, named name: St
   try checkStructSize(stride, minimum: MemoryLayout<adadiff_tensor>.size, of: "adadiff_tensor")
   let base = UnsafeRawPointer(array)
   return try (0..<Int(count)).map { index in
-    let view = base.load(fromByteOffset: index * stride, as: adadiff_tensor.self)
+    let view = base.loadUnaligned(fromByteOffset: index * stride, as: adadiff_tensor.self)
     guard view.struct_size == stride else {
       throw Failure(
         .abiMismatch, "struct_size differs within '\(name)' at index \(index)", expected: "\(stride)",

@@ -117,7 +117,8 @@ struct Run {
       let prompt = try encoder.encode(tokens, clipSkip: plan.options.clipSkip, options: runOptions)
       try callbacks.report(.textEncode, 1, of: total, negative == nil ? "done" : "negative prompt")
       let encodedNegative = try negative.map {
-        try encoder.encode($0, clipSkip: plan.options.clipSkip, options: runOptions)
+        // As diffusers: the negative prompt always takes the last hidden state.
+        try encoder.encode($0, clipSkip: 0, options: runOptions)
       }
       if negative != nil { try callbacks.report(.textEncode, 2, of: total, "done") }
       return (prompt, encodedNegative)

@@ -74,3 +74,20 @@ enum ABI {
     try body(copy)
   }
 }
+
+/// The header's enumerations, which C passes as int32_t.
+protocol CCode: RawRepresentable where RawValue == UInt32 {}
+extension adadiff_status_code: CCode {}
+extension adadiff_type: CCode {}
+extension adadiff_stage: CCode {}
+extension adadiff_action: CCode {}
+extension adadiff_list: CCode {}
+extension adadiff_option_type: CCode {}
+
+extension Int32 {
+  init(_ code: some CCode) { self.init(bitPattern: code.rawValue) }
+}
+
+func == (number: Int32, code: some CCode) -> Bool { number == Int32(code) }
+func == (number: Int?, code: some CCode) -> Bool { number == Int(code.rawValue) }
+func != (number: Int32, code: some CCode) -> Bool { number != Int32(code) }

@@ -5,12 +5,12 @@ import Testing
 /// One damage to the pipeline folder, and what opening it must say.
 struct DamagedPipeline: Sendable, CustomStringConvertible {
   var description: String
-  var status: Int
+  var status: adadiff_status_code
   /// Words that the description of the error must hold.
   var words: [String]
   var damage: @Sendable (String) throws -> Void
 
-  init(_ description: String, _ status: Int, _ words: [String], _ damage: @escaping @Sendable (String) throws -> Void) {
+  init(_ description: String, _ status: adadiff_status_code, _ words: [String], _ damage: @escaping @Sendable (String) throws -> Void) {
     self.description = description
     self.status = status
     self.words = words
@@ -98,10 +98,10 @@ struct DamagedPipeline: Sendable, CustomStringConvertible {
 struct BadRun: Sendable, CustomStringConvertible {
   var description: String
   var options: [String: String]
-  var status: Int
+  var status: adadiff_status_code
   var words: [String]
 
-  init(_ options: [String: String], _ status: Int, _ words: [String]) {
+  init(_ options: [String: String], _ status: adadiff_status_code, _ words: [String]) {
     description = options.map { "\($0.key)=\($0.value)" }.sorted().joined(separator: " ")
     self.options = options
     self.status = status

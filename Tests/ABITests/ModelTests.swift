@@ -116,7 +116,7 @@ import Testing
     }
     let other = strdup("other")
     defer { free(other) }
-    let cases: [(CallFailure?, Int, String)] = [
+    let cases: [(CallFailure?, adadiff_status_code, String)] = [
       (fail { $0[0].struct_size = 8 }, ADADIFF_ABI_MISMATCH, "struct_size"),
       (fail { $0[1].struct_size += 8 }, ADADIFF_ABI_MISMATCH, "struct_size"),
       (fail { $0[0].name = UnsafePointer(other) }, ADADIFF_UNKNOWN_NAME, "other"),

@@ -90,7 +90,7 @@ import Testing
       adadiff_result_free(run.result)
 
       seen.answerAt = 2
-      for (answer, status) in [(1, ADADIFF_CANCELLED), (-5, ADADIFF_CALLBACK_FAILED)] as [(Int32, Int)] {
+      for (answer, status) in [(1, ADADIFF_CANCELLED), (-5, ADADIFF_CALLBACK_FAILED)] as [(Int32, adadiff_status_code)] {
         seen.answer = answer
         seen.previews = 0
         #expect(ABI.generate(session, "a", options).failure?.status == status)

@@ -102,6 +102,9 @@ struct NoisePredictor: Sendable {
   }
 
   private func timestepTensor(_ timestep: Double, batch: Int) throws(Failure) -> Tensor {
+    guard let nearest = Int32(exactly: timestep.rounded()) else {
+      throw Failure(.notFinite, "the scheduler gave an unusable timestep", component: "scheduler", actual: "\(timestep)")
+    }
     let shape: [Int] =
       switch timestepShape {
       case .scalar: []
@@ -112,9 +115,9 @@ struct NoisePredictor: Sendable {
     switch timestepType {
     case .int64:
       // Karras sigmas and the like give fractions; integer graphs get the nearest timestep.
-      return try Tensor(type: .int64, shape: shape, values: Array(repeating: Int64(timestep.rounded()), count: count))
+      return try Tensor(type: .int64, shape: shape, values: Array(repeating: Int64(nearest), count: count))
     case .int32:
-      return try Tensor(type: .int32, shape: shape, values: Array(repeating: Int32(timestep.rounded()), count: count))
+      return try Tensor(type: .int32, shape: shape, values: Array(repeating: nearest, count: count))
     default:
       return try Tensor(type: .float32, shape: shape, values: Array(repeating: Float(timestep), count: count))
         .asFloatingPoint(timestepType)
