@@ -163,6 +163,7 @@ struct AttentionOperator: Operator {
     let q = try inputs.tensor(0, named: "Q")
     var k = try inputs.tensor(1, named: "K")
     var v = try inputs.tensor(2, named: "V")
+    defer { withExtendedLifetime((k, v)) {} }
     let (pastKey, pastValue) = (inputs.optionalTensor(4), inputs.optionalTensor(5))
     let s = try sizes(q.shape, k.shape, v.shape, past: pastKey?.shape, pastValue: pastValue?.shape)
     if pastKey != nil || outputs.optionalTensor(1) != nil || outputs.optionalTensor(2) != nil {
@@ -177,6 +178,7 @@ struct AttentionOperator: Operator {
     // float64 masks are narrowed: they hold 0, −∞ or small biases; scores stay float64.
     var mask = AttentionMask()
     var narrowed: Tensor?
+    defer { withExtendedLifetime(narrowed) {} }
     if let tensor = inputs.optionalTensor(3) {
       if tensor.type == .float64 {
         let copy = try Tensor(type: .float32, shape: tensor.shape)
@@ -199,10 +201,10 @@ struct AttentionOperator: Operator {
         valueSize: s.valueSize, scale: factor, q: view(q, s.heads), k: view(k, s.keyHeads), v: view(v, s.keyHeads),
         y: view(y, s.heads), mask: mask)
       var scratch = ScratchMemory(context.scratch)
+      defer { withExtendedLifetime(scratch) {} }
       return try core.run(context: context, scratch: &scratch)
     }
     try direct(T.self, s, q, k, v, mask, T(factor), outputs, context: context)
-    withExtendedLifetime(narrowed) {}
   }
 
   /// By definition, one row of scores at a time.
@@ -218,6 +220,7 @@ struct AttentionOperator: Operator {
     let py = y?.pointer(T.self)
     let rows = try Tensor(type: T.dataType, shape: [s.batch * s.heads, max(1, s.keys)])
     let additions = try Tensor(type: .float32, shape: [s.batch * s.heads, max(1, s.keys)])
+    defer { withExtendedLifetime((rows, additions)) {} }
     try runTasks(s.batch * s.heads, slots: context.pool.threads, context: context) { _, task in
       let (batch, head) = task.quotientAndRemainder(dividingBy: s.heads)
       let keyHead = head / (s.heads / s.keyHeads)

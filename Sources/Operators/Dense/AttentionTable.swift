@@ -1,7 +1,7 @@
 import Graph
 import Support
 
-/// Attention and what belongs to it.
+/// Operators over sequences: attention, rotary positions, and Einsum.
 let attentionOperators: [OperatorEntry] = [
   .widened("Attention", versions: 23...99) { try AttentionOperator($0) },
   .widened("RotaryEmbedding", versions: 23...99) { try RotaryEmbeddingOperator($0) },

@@ -71,8 +71,8 @@ struct AxisNormOperator: Operator {
           sum += p == 1 ? abs(value) : value * value
         }
         let norm = p == 1 ? sum : sum.squareRoot()
-        // A zero vector stays zero, as ONNX Runtime has it.
-        for i in 0..<size { to[start + i * inner] = norm == 0 ? 0 : T(Double(from[start + i * inner]) / norm) }
+        // A zero vector becomes NaN, as the definition and ONNX's test have it.
+        for i in 0..<size { to[start + i * inner] = T(Double(from[start + i * inner]) / norm) }
       }
     case .meanVariance(let axes):
       try meanVariance(from, to, x.shape, Set(try axes.map { try checkedAxis($0, rank: x.rank) }))

@@ -100,7 +100,9 @@ let byteTypes: [DataType] = [.uint8, .int8]
 func scaleValues(_ tensor: Tensor) throws -> [Double] {
   switch tensor.type {
   case .float32: return tensor.buffer(Float.self).map { Double($0) }
-  case .float16, .bfloat16: return try widen(tensor, pool: ThreadPool(threads: 1)).buffer(Float.self).map { Double($0) }
+  case .float16, .bfloat16:
+    let wide = try widen(tensor, pool: ThreadPool(threads: 1))
+    return withExtendedLifetime(wide) { wide.buffer(Float.self).map { Double($0) } }
   default: throw Failure(.typeMismatch, "a scale must be float32, float16 or bfloat16", actual: tensor.type.name)
   }
 }

@@ -62,6 +62,9 @@ struct ConvOperator: Operator {
     return copy
   }
 
+  /// Packing depends on the weights alone.
+  func preparationKey(for inputs: [ValueInfo?], threads: Int) -> String? { "" }
+
   var consumedInputs: [Int] { filters == nil ? [] : [1] }
 
   func run(inputs: [Tensor?], outputs: [Tensor?], context: RunContext) throws {
@@ -77,6 +80,7 @@ struct ConvOperator: Operator {
     let shape = try shape(x.shape, weights?.shape ?? weightShape)
     let bank = try filters ?? FilterBank(weights?.floats ?? x.floats, shape, kernels: Kernels.current)
     var scratch = ScratchMemory(context.scratch)
+    defer { withExtendedLifetime(scratch) {} }
     var convolution = Convolution(
       shape: shape, x: x.floats, y: y.floats, bias: bias.map { UnsafePointer($0.floats) }, activation: activation)
     if channelsLast {

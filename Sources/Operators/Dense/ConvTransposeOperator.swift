@@ -46,9 +46,10 @@ struct ConvTransposeOperator: Operator {
       if attributes.padding == .valid { (begin, end) = (0, 0) }
       if same || wanted != nil {
         let size = wanted?[axis] ?? x[axis + 2] * strides[axis]
-        let total = full - size
+        // Missing columns come at the end.
+        let total = max(0, full - size)
         begin = attributes.padding == .sameUpper ? total / 2 : total - total / 2
-        end = total - begin
+        end = full - size - begin
       }
       let size = full - begin - end
       guard size >= 0 else { throw Failure(.shapeMismatch, "the padding leaves no output", actual: "\(size)") }

@@ -164,12 +164,14 @@ struct EinsumOperator: Operator {
     let left = try Tensor(type: .float32, shape: [count, m, k])
     let right = try Tensor(type: .float32, shape: [count, k, n])
     let result = try Tensor(type: .float32, shape: [count, m, n])
+    defer { withExtendedLifetime((left, right, result)) {} }
     gather(tensors[0].floats, plan.strides(0), batch + rows + plan.summed, plan, left.floats)
     gather(tensors[1].floats, plan.strides(1), batch + plan.summed + columns, plan, right.floats)
     let product = BatchedProduct(
       m: m, n: n, k: k, a: left.floats, aIndex: Array(0..<count), b: right.floats, bIndex: Array(0..<count),
       bCount: count, c: result.floats)
     var scratch = ScratchMemory(context.scratch)
+    defer { withExtendedLifetime(scratch) {} }
     try product.run(context: context, scratch: &scratch)
     var strides = [Int](repeating: 0, count: plan.sizes.count)
     var stride = 1

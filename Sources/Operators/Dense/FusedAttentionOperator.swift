@@ -64,6 +64,7 @@ struct FusedAttentionOperator: Operator {
       y: view(y))
     if let mask = inputs.optionalTensor(3) { core.mask.set(mask) }
     var scratch = ScratchMemory(context.scratch)
+    defer { withExtendedLifetime(scratch) {} }
     try core.run(context: context, scratch: &scratch)
   }
 }

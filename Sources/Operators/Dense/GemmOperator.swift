@@ -67,6 +67,9 @@ struct GemmOperator: Operator {
     return copy
   }
 
+  /// Packing depends on the weights alone.
+  func preparationKey(for inputs: [ValueInfo?], threads: Int) -> String? { "" }
+
   var consumedInputs: [Int] { packed == nil ? [] : [1] }
 
   func run(inputs: [Tensor?], outputs: [Tensor?], context: RunContext) throws {
@@ -97,6 +100,7 @@ struct GemmOperator: Operator {
     _ m: Int, _ n: Int, _ k: Int, _ a: Tensor, _ inputs: [Tensor?], _ c: Tensor?, _ y: Tensor, context: RunContext
   ) throws {
     var scratch = ScratchMemory(context.scratch)
+    defer { withExtendedLifetime(scratch) {} }
     let slots = context.pool.threads
     let matrix: PackedMatrix
     if let packed {
@@ -139,6 +143,7 @@ struct GemmOperator: Operator {
   private func runDouble(_ m: Int, _ n: Int, _ k: Int, _ a: Tensor, _ b: Tensor, _ c: Tensor?, _ y: Tensor) throws {
     let left = transposeA ? try transposed(a) : a
     let right = transposeB ? try transposed(b) : b
+    defer { withExtendedLifetime((left, right)) {} }
     let target = y.pointer(Double.self)
     BLAS.product(m: m, n: n, k: k, a: left.pointer(), aStride: k, b: right.pointer(), bStride: n, c: target, cStride: n)
     let (cRow, cColumn) = c.map { strides($0, m, n) } ?? (0, 0)

@@ -129,6 +129,7 @@ struct GroupNormChannelsLastOperator: Operator {
     let kernels = Kernels.current
     let slots = context.pool.threads
     var scratch = ScratchMemory(context.scratch)
+    defer { withExtendedLifetime(scratch) {} }
     // (image, block, {sum, squares}, channel) and (image, {mean, scale}, channel)
     let moments = try scratch.takeFloats(images * blocks * 2 * channels)
     let factors = try scratch.takeFloats(images * 2 * channels)

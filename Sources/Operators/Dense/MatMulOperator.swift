@@ -52,6 +52,9 @@ struct MatMulOperator: Operator {
     return copy
   }
 
+  /// Packing depends on the weights alone.
+  func preparationKey(for inputs: [ValueInfo?], threads: Int) -> String? { "" }
+
   var consumedInputs: [Int] { packed == nil ? [] : [1] }
 
   func run(inputs: [Tensor?], outputs: [Tensor?], context: RunContext) throws {
@@ -59,6 +62,7 @@ struct MatMulOperator: Operator {
     let a = try inputs.tensor(0, named: "A")
     if let packed {
       var scratch = ScratchMemory(context.scratch)
+      defer { withExtendedLifetime(scratch) {} }
       let rows = packed.depth == 0 ? 0 : a.count / packed.depth
       try product(rows: rows, packed, a, inputs, y, context: context, scratch: &scratch)
       return
@@ -81,6 +85,7 @@ struct MatMulOperator: Operator {
     _ shape: MatMulShape, _ a: Tensor, _ b: Tensor, _ inputs: [Tensor?], _ y: Tensor, context: RunContext
   ) throws {
     var scratch = ScratchMemory(context.scratch)
+    defer { withExtendedLifetime(scratch) {} }
     let kernels = Kernels.current
     if shape.bCount == 1 {
       // One B for every row: a single tall product.

@@ -62,6 +62,7 @@ struct QuantizedConvolution: Operator {
     let kernels = Kernels.current
     let slots = context.pool.threads
     var scratch = ScratchMemory(context.scratch)
+    defer { withExtendedLifetime(scratch) {} }
     let blocks = try scratch.takeFloats(slots * ByteProduct.slotFloatCount(kernels))
     // (batch, pixels, outChannels)
     let sums = UnsafeMutableRawPointer(try scratch.takeFloats(y.count)).assumingMemoryBound(to: Int32.self)
@@ -83,6 +84,7 @@ struct QuantizedConvolution: Operator {
   {
     let source = ByteSource(w)
     let floats = try Tensor(type: .float32, shape: w.shape)
+    defer { withExtendedLifetime(floats) {} }
     for filter in 0..<shape.outChannels {
       source.copy(
         filter * shape.depth, shape.depth, minus: zero.count == 1 ? zero[0] : zero[filter],

@@ -67,6 +67,7 @@ struct QuantizedMatMul: Operator {
     let kernels = Kernels.current
     let slots = context.pool.threads
     var scratch = ScratchMemory(context.scratch)
+    defer { withExtendedLifetime(scratch) {} }
     let matrix = PackedMatrix(
       depth: shape.k, columns: shape.n, kernels: kernels,
       panels: try scratch.takeFloats(PackedMatrix.floatCount(depth: shape.k, columns: shape.n, kernels)))
