@@ -126,11 +126,12 @@ enum AttentionFusion {
           output: output)
       }
       if node.isOperator("Mul") || node.isOperator("Div"), let (factor, other) = editor.scalarAndOther(node) {
-        // A factor applied after the mask would scale the mask too.
-        guard node.isOperator("Mul") || node.inputs[0] == other, mask == nil, factor != 0 else { return nil }
+        guard node.isOperator("Mul") || node.inputs[0] == other, factor != 0 else { return nil }
         scale *= node.isOperator("Mul") ? factor : 1 / factor
         current = other
-      } else if node.isOperator("Add"), mask == nil, scale == 1, let (scoresSide, maskSide) = addends(node, shape, editor) {
+      } else if node.isOperator("Add"), mask == nil,
+        // A factor applied after the mask (met before it on the way up) would scale the mask too.
+        scale == 1, let (scoresSide, maskSide) = addends(node, shape, editor) {
         mask = maskSide
         current = scoresSide
       } else {

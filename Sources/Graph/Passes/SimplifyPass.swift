@@ -62,15 +62,20 @@ enum SimplifyPass {
   ) -> ValueID? {
     guard node.inputs.count == 2, let a = node.inputs[0], let b = node.inputs[1] else { return nil }
     for (candidate, other) in [(a, b), (b, a)]
-    where uniform[candidate] == value || editor.constant(candidate).map({ isFilled($0, with: Float(value)) }) ?? false {
+    where uniform[candidate] == value || isFilled(candidate, like: other, with: Float(value), editor) {
       if let shape = editor.shape(of: other), shape == editor.shape(of: node.outputs[0]) { return other }
     }
     return nil
   }
 
-  /// Folding may already have written the repeated value out.
-  private static func isFilled(_ tensor: Tensor, with value: Float) -> Bool {
-    guard tensor.type == .float32, tensor.count > 0 else { return false }
+  /// Folding may already have written the repeated value out. Vectors are left alone: scales of one and biases of zero
+  /// belong to patterns (GroupNorm, linear layers) that are looked for later.
+  private static func isFilled(
+    _ candidate: ValueID, like other: ValueID, with value: Float, _ editor: GraphEditor
+  ) -> Bool {
+    guard let tensor = editor.constant(candidate), tensor.type == .float32, tensor.count > 0,
+      tensor.count == 1 || tensor.shape == editor.shape(of: other)
+    else { return false }
     return withExtendedLifetime(tensor) { tensor.buffer(Float.self).allSatisfy { $0 == value } }
   }
 }

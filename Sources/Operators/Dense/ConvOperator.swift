@@ -62,6 +62,9 @@ struct ConvOperator: Operator {
     return copy
   }
 
+  /// Packing depends on the weights alone.
+  func preparationKey(for inputs: [ValueInfo?], threads: Int) -> String? { "" }
+
   var consumedInputs: [Int] { filters == nil ? [] : [1] }
 
   func run(inputs: [Tensor?], outputs: [Tensor?], context: RunContext) throws {

@@ -67,6 +67,9 @@ struct GemmOperator: Operator {
     return copy
   }
 
+  /// Packing depends on the weights alone.
+  func preparationKey(for inputs: [ValueInfo?], threads: Int) -> String? { "" }
+
   var consumedInputs: [Int] { packed == nil ? [] : [1] }
 
   func run(inputs: [Tensor?], outputs: [Tensor?], context: RunContext) throws {

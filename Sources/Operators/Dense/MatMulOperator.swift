@@ -52,6 +52,9 @@ struct MatMulOperator: Operator {
     return copy
   }
 
+  /// Packing depends on the weights alone.
+  func preparationKey(for inputs: [ValueInfo?], threads: Int) -> String? { "" }
+
   var consumedInputs: [Int] { packed == nil ? [] : [1] }
 
   func run(inputs: [Tensor?], outputs: [Tensor?], context: RunContext) throws {

@@ -62,6 +62,10 @@ struct WidenedOperator: Operator {
     return WidenedOperator(base: prepared, float32Outputs: float32Outputs)
   }
 
+  func preparationKey(for inputs: [ValueInfo?], threads: Int) -> String? {
+    base.preparationKey(for: inputs, threads: threads)
+  }
+
   var consumedInputs: [Int] { base.consumedInputs }
 }
 

@@ -54,7 +54,7 @@ final class PreparedOperators: @unchecked Sendable {
     }
     for input in inputs {
       guard let constant = input?.constant else {
-        key += input == nil ? "|-" : "|?"
+        key += input.map { "|\($0.type)" } ?? "|-"
         continue
       }
       guard let address = constant.bytes.baseAddress.map({ UInt(bitPattern: $0) }), stable.contains(address) else {
