@@ -1,7 +1,7 @@
 # adadiff: the commands a person needs. `make help` lists them.
 
 PREFIX  ?= /usr/local
-PROMPT  ?= two cats and a tree on a green background
+PROMPT  ?= a cat face on blue
 VERSION := 0.1.0
 ABI     := 1
 

@@ -25,10 +25,10 @@ Cflags: -I\${includedir}
 PC
 for model in models/*/; do
   [ -e "$model/model_index.json" ] || continue
-  # The pipeline itself, not the scripts that trained it.
+  # The pipeline itself, not what trained it.
   (cd models && find "$(basename "$model")" -type f \
-    \( -name '*.json' -o -name '*.txt' -o -name '*.onnx' -o -name '*.onnx_data' -o -name '*.data' -o -name 'LICENSE*' \) \
-    -not -path '*/training/*' -exec install -D -m 644 {} "$destination/share/adadiff/models/{}" \;)
+    \( -name '*.json' -o -name merges.txt -o -name '*.onnx' -o -name '*.onnx_data' -o -name '*.data' -o -name 'LICENSE*' \) \
+    -not -path '*/training/*' -not -path '*/reward/*' -exec install -D -m 644 {} "$destination/share/adadiff/models/{}" \;)
 done
 # A linker that runs later must find the library; without root this is the user's own prefix.
 if [ "$(id -u)" = 0 ] && [ "$destination" = "$prefix" ]; then ldconfig; fi

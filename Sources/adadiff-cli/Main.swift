@@ -42,7 +42,7 @@ struct AdaDiffCommand: ParsableCommand {
     abstract: "Pictures from text on the CPU, with only as many sampling steps as the prompt deserves.",
     discussion: """
       EXAMPLES:
-        adadiff generate "two cats and a tree on a green background"
+        adadiff generate "a strawberry on yellow"
             A picture from the bundled model; a small network chooses the
             number of steps.
         adadiff generate "a red apple" --model ./sd15 --output apple.png

@@ -16,7 +16,7 @@ struct GenerateCommand: ParsableCommand {
       EXAMPLES:
         adadiff generate
             The bundled model with its own prompt; writes adadiff.png.
-        adadiff generate "three red apples" --output apples.png --count 4
+        adadiff generate "a red apple" --output apples.png --count 4
             Four pictures: apples-1.png to apples-4.png.
         adadiff generate "a cat" --model ./sd15 --steps 25 --seed 42
             Seed 42 gives the same noise as torch.manual_seed(42).

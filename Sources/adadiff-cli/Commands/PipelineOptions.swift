@@ -52,7 +52,7 @@ struct PipelineOptions: ParsableArguments {
 enum BundledModel {
   static let name = "emoji-scenes"
   /// Used when the bundled model runs without a prompt.
-  static let prompt = "two cats and a tree on a green background"
+  static let prompt = "a cat face on blue"
 
   /// `ADADIFF_MODEL`, else the installed model beside the executable, else the one in the source tree.
   static func folder() throws(Failure) -> String {
