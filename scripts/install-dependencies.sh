@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Installs the system packages that the build needs and that are missing. Debian and Ubuntu only; elsewhere it names them.
+# Usage: scripts/install-dependencies.sh [MORE_PACKAGES…]
 set -euo pipefail
 
-packages=(libopenblas-dev libonnx-dev libprotobuf-dev libpng-dev)
+packages=(libopenblas-dev libonnx-dev libprotobuf-dev libpng-dev "$@")
 
 if ! command -v swift >/dev/null; then
   echo "Swift 6.3 or later is required: https://www.swift.org/install/linux" >&2

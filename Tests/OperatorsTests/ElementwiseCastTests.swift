@@ -64,7 +64,7 @@ struct ElementwiseCastTests {
     let positive: [Float] = [0, 0.5, 1, 1.5, 2, 3, 4, 6]
     #expect(values == positive + positive.map { -$0 })
     let narrow = try cast(Tensor(values), to: .float4e2m1)
-    #expect(Array(narrow.bytes) == pairs)
+    #expect(narrow.packedBytes == pairs)
   }
 
   /// The tables of the Cast specification, columns x = NaN, ±infinity, ±1000000.
@@ -102,7 +102,7 @@ struct ElementwiseCastTests {
   func packing() throws {
     let x = try Tensor(type: .int32, shape: [5], values: [Int32(1), -1, 7, -8, 3])
     let packed = try cast(x, to: .int4)
-    #expect(Array(packed.bytes) == [0xF1, 0x87, 0x03])
+    #expect(packed.packedBytes == [0xF1, 0x87, 0x03])
     #expect(try cast(packed, to: .int32).values() == [1, -1, 7, -8, 3] as [Int32])
     let two = try cast(Tensor(type: .int32, shape: [5], values: [Int32(1), -1, -2, 0, 1]), to: .int2)
     #expect(try cast(two, to: .int8).values() == [1, -1, -2, 0, 1] as [Int8])

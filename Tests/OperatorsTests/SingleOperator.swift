@@ -47,6 +47,9 @@ extension Tensor {
   }
 
   func values<Element: BitwiseCopyable>(_: Element.Type = Element.self) -> [Element] {
-    Array(buffer(Element.self))
+    withExtendedLifetime(self) { Array(buffer(Element.self)) }
   }
+
+  /// The memory as it is, for types below one byte.
+  var packedBytes: [UInt8] { withExtendedLifetime(self) { Array(bytes) } }
 }

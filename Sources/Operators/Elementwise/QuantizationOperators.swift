@@ -109,6 +109,8 @@ struct QuantizeLinear: Operator {
     let offsets = UnsafePointer((zeroPoints ?? zero).pointer(Float.self))
     let range = integerRange(result.type)
     let rules = NarrowingRules(saturate: saturate)
+    // The pointers above do not keep their tensors alive.
+    defer { withExtendedLifetime((scales, zeroPoints, zero)) {} }
     pool.forAlignedRanges(x.count, grain: Grain.heavy) { elements in
       withChunk(of: Float.self) { chunk in
         forChunks(elements) { start, count in
@@ -200,6 +202,8 @@ struct DequantizeLinear: Operator {
     let target = result.rawPointer
     let factors = UnsafePointer(scales.pointer(Float.self))
     let offsets = zeroPoints.map { UnsafePointer($0.pointer(Float.self)) }
+    // The pointers above do not keep their tensors alive.
+    defer { withExtendedLifetime((scales, zeroPoints)) {} }
     context.pool.forAlignedRanges(x.count, grain: Grain.heavy) { elements in
       withChunk(of: Float.self) { chunk in
         forChunks(elements) { start, count in

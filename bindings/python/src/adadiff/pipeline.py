@@ -6,7 +6,7 @@ import ctypes
 import json
 import os
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Callable
 
 import numpy as np
@@ -27,7 +27,7 @@ class _ResultHandle:
         lib.adadiff_result_free(self.handle)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Result:
     """The outcome of one run."""
 
@@ -37,7 +37,11 @@ class Result:
     """Final latents (count, channels, height, width), float32, before the decoder's scaling."""
     report: dict[str, Any]
     """Seed, steps planned and run, every step's action and reason, milliseconds per stage, policy."""
-    _result: _ResultHandle = field(repr=False, compare=False)
+    _result: _ResultHandle
+
+    def __repr__(self) -> str:
+        steps, policy = self.report.get("steps_planned"), self.report.get("policy", {}).get("name")
+        return f"<adadiff.Result: {len(self.images)} images, {steps} steps ({policy}), seed {self.report.get('seed')}>"
 
     def save(self, path: str | os.PathLike[str], index: int = 0) -> None:
         """Writes one image as PNG. Raises `NotFound` or `FileError` when the file cannot be written."""
