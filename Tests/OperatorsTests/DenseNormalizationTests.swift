@@ -42,8 +42,8 @@ import Testing
     for threads in [1, 2, 5] {
       let y = try DenseRunner(type: "GroupNormNHWC", attributes: attributes, threads: threads).run(
         [try Tensor(x, [images, rows, channels]), try Tensor(scale), try Tensor(bias)])[0]
-      // The mean is rounded to float32: 30 · 6e-8 against deviations of 1.
-      #expect(difference(y, expected) < 2e-6)
+      // The mean is rounded to float32, 30 · 6e-8 = 2e-6 against deviations of 1, and so is the block's mean.
+      #expect(difference(y, expected) < 5e-6)
       results.append(y.values())
     }
     #expect(results.allSatisfy { $0 == results[0] })
@@ -60,7 +60,7 @@ import Testing
         let value = expected[index]
         return activation.isEmpty ? value : Double(Float(value)) / (1 + Double.exp(-value))
       }
-      #expect(difference(y, wanted) < 2e-6)
+      #expect(difference(y, wanted) < 5e-6)
     }
   }
 

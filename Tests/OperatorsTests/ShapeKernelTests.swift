@@ -64,10 +64,12 @@ import Testing
     }
   }
 
-  @Test(arguments: [1, 2, 3, 4, 5, 7, 8, 12, 15, 16, 31, 64, 100]) func fourierTransformsMatchTheDefinition(length: Int) {
+  @Test(arguments: [1, 2, 3, 4, 5, 7, 8, 12, 15, 16, 31, 64, 100]) func fourierTransformsMatchTheDefinition(length: Int)
+  {
     var random = Generator()
     let input = (0..<length).map { _ in
-      FourierTransform.Complex(real: Double(random.next(1000)) / 500 - 1, imaginary: Double(random.next(1000)) / 500 - 1)
+      FourierTransform.Complex(
+        real: Double(random.next(1000)) / 500 - 1, imaginary: Double(random.next(1000)) / 500 - 1)
     }
     for inverse in [false, true] {
       var result = input
@@ -115,5 +117,42 @@ import Testing
       item.threads = 4
       #expect(try item.first().rawBytes == single, "\(item.name)")
     }
+  }
+}
+
+@Suite struct RegularExpressionTests {
+  @Test func wholeMatches() throws {
+    // Pattern, texts that match as a whole, texts that do not.
+    let cases: [(String, [String], [String])] = [
+      ("", [""], ["a"]),
+      ("a*", ["", "aaa"], ["b", "aab"]),
+      ("(a|bc)+d?", ["a", "bcad", "abc"], ["", "d", "b"]),
+      ("[^a-c]x{2,3}", ["dxx", "éxxx"], ["axx", "dx", "dxxxx"]),
+      ("\\d+\\.\\w{0,3}", ["12.", "1.ab_"], [".a", "1.abcd", "1a"]),
+      ("\\bword\\b.?", ["word", "word!"], ["words"]),
+      ("^a$", ["a"], ["a\n"]),
+      (".", ["é", "猫"], ["", "\n", "ab"]),
+      ("[]x-]+", ["]-x"], ["a"]),
+      ("(a*)*b", ["b", "aab"], ["a"]),
+    ]
+    for (pattern, matching, failing) in cases {
+      let expression = try RegularExpression(pattern)
+      for text in matching { #expect(expression.matchesWhole(text), "\(pattern) on \(text)") }
+      for text in failing { #expect(!expression.matchesWhole(text), "\(pattern) on \(text)") }
+    }
+  }
+
+  /// A backtracking matcher would need 2^40 steps here.
+  @Test func nestedRepetitionsTakeLinearTime() throws {
+    #expect(try !RegularExpression("(a|a)*(a*)*b").matchesWhole(String(repeating: "a", count: 2_000)))
+  }
+
+  @Test(arguments: [
+    "(", ")", "a)", "[", "[b-a]", "a{", "a{3,2}", "a{9999}", "*", "a**", "\\", "\\1", "\\pL", "(?i)a", "(?=a)",
+    "[[:alpha:]]",
+    "((a{1000}){1000}){1000}", String(repeating: "(", count: 100_000),
+  ])
+  func unknownSyntaxIsRefused(pattern: String) {
+    #expect(throws: Failure.self) { try RegularExpression(pattern) }
   }
 }

@@ -8,7 +8,8 @@ import Testing
   @Test func reshapeCopiesZerosAndInfersOne() throws {
     let result = try ShapeTestCase(name: "Reshape", inputs: [counting([2, 3, 4]), int64s([0, -1])]).first()
     #expect(result.shape == [2, 12])
-    let old = ShapeTestCase(name: "Reshape", version: 1, attributes: ["shape": .ints([4, -1])], inputs: [try counting([2, 6])])
+    let old = ShapeTestCase(
+      name: "Reshape", version: 1, attributes: ["shape": .ints([4, -1])], inputs: [try counting([2, 6])])
     #expect(try old.first().shape == [4, 3])
     let empty = ShapeTestCase(
       name: "Reshape", attributes: ["allowzero": .int(1)], inputs: [try counting([0, 3]), try int64s([3, 0])])
@@ -20,7 +21,8 @@ import Testing
     let oldSqueeze = ShapeTestCase(name: "Squeeze", version: 11, attributes: ["axes": .ints([-2])], inputs: [data])
     #expect(try oldSqueeze.first().shape == [2, 3])
     #expect(try ShapeTestCase(name: "Squeeze", inputs: [data, int64s([1])]).first().shape == [2, 3])
-    let oldUnsqueeze = ShapeTestCase(name: "Unsqueeze", version: 11, attributes: ["axes": .ints([0, -1])], inputs: [data])
+    let oldUnsqueeze = ShapeTestCase(
+      name: "Unsqueeze", version: 11, attributes: ["axes": .ints([0, -1])], inputs: [data])
     #expect(try oldUnsqueeze.first().shape == [1, 2, 1, 3, 1])
     let oldSlice = ShapeTestCase(
       name: "Slice", version: 9, attributes: ["starts": .ints([-2]), "ends": .ints([1 << 40]), "axes": .ints([2])],
@@ -32,7 +34,8 @@ import Testing
     let oldPad = ShapeTestCase(
       name: "Pad", version: 2, attributes: ["pads": .ints([0, 1]), "value": .float(7)], inputs: [try counting([2])])
     #expect(try oldPad.first().floats == [0, 1, 7])
-    let oldTopK = ShapeTestCase(name: "TopK", version: 1, attributes: ["k": .int(1)], inputs: [try counting([4])], outputCount: 2)
+    let oldTopK = ShapeTestCase(
+      name: "TopK", version: 1, attributes: ["k": .int(1)], inputs: [try counting([4])], outputCount: 2)
     #expect(try oldTopK.run()[1]?.int64s == [3])
   }
 
@@ -74,7 +77,9 @@ import Testing
   @Test func emptyTensors() throws {
     let empty = try counting([2, 0, 3])
     #expect(try ShapeTestCase(name: "Transpose", inputs: [empty]).first().shape == [3, 0, 2])
-    #expect(try ShapeTestCase(name: "Concat", attributes: ["axis": .int(1)], inputs: [empty, counting([2, 1, 3])]).first().count == 6)
+    #expect(
+      try ShapeTestCase(name: "Concat", attributes: ["axis": .int(1)], inputs: [empty, counting([2, 1, 3])]).first()
+        .count == 6)
     #expect(try ShapeTestCase(name: "Gather", inputs: [empty, int64s([1, 0])]).first().shape == [2, 0, 3])
     #expect(try ShapeTestCase(name: "Tile", inputs: [empty, int64s([2, 5, 0])]).first().shape == [4, 0, 0])
     #expect(try ShapeTestCase(name: "NonZero", inputs: [empty]).first().shape == [3, 0])
@@ -86,7 +91,8 @@ import Testing
   @Test func shapesAreConstants() throws {
     for (name, expected) in [("Shape", [Int64](arrayLiteral: 2, 3)), ("Size", [6])] {
       let node = Node(name: "n", operatorType: name, version: 21, inputs: [ValueID(0)], outputs: [ValueID(1)])
-      guard case .planned(let make)? = OperatorRegistry.standard.entry(domain: "", name: name, version: 21)?.implementation
+      guard
+        case .planned(let make)? = OperatorRegistry.standard.entry(domain: "", name: name, version: 21)?.implementation
       else {
         Issue.record("\(name) is not planned")
         continue
@@ -106,7 +112,8 @@ import Testing
       let node = Node(
         name: "n", operatorType: name, version: 21, inputs: (0..<count).map { ValueID($0) }, outputs: [ValueID(9)],
         attributes: attributes)
-      guard case .planned(let make)? = OperatorRegistry.standard.entry(domain: "", name: name, version: 21)?.implementation
+      guard
+        case .planned(let make)? = OperatorRegistry.standard.entry(domain: "", name: name, version: 21)?.implementation
       else {
         Issue.record("\(name) is not planned")
         continue
@@ -151,7 +158,9 @@ import Testing
   @Test func trainingDropoutDrawsNumPysMask() throws {
     let dropout = ShapeTestCase(
       name: "Dropout", attributes: ["seed": .int(0)],
-      inputs: [try floats([1, 1, 1, 1], [4]), try floats([0.5625], []), try Tensor(type: .bool, shape: [], values: [true])],
+      inputs: [
+        try floats([1, 1, 1, 1], [4]), try floats([0.5625], []), try Tensor(type: .bool, shape: [], values: [true]),
+      ],
       outputCount: 2)
     #expect(try dropout.run()[1]?.rawBytes == [0, 1, 1, 0])
     #expect(try dropout.first().floats == [0, 1 / 0.4375, 1 / 0.4375, 0])

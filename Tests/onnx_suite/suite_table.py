@@ -11,7 +11,7 @@ from functools import cache
 import onnx
 from onnx.backend.test.loader import load_model_tests
 
-KINDS = ("unsupported", "random", "tolerance")
+KINDS = ("unsupported", "random", "wrong", "tolerance")
 
 
 @dataclass(frozen=True)

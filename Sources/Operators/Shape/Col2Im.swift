@@ -45,7 +45,9 @@ struct Col2Im: Operator {
     var positions: [Int] = []
     for axis in 0..<rank {
       let span = image[axis] + pads[axis] + pads[rank + axis] - dilations[axis] * (block[axis] - 1) - 1
-      guard span >= 0 else { throw Failure(.shapeMismatch, "the block is larger than the padded image along axis \(axis)") }
+      guard span >= 0 else {
+        throw Failure(.shapeMismatch, "the block is larger than the padded image along axis \(axis)")
+      }
       positions.append(span / strides[axis] + 1)
     }
     let blockArea = try CheckedSize.product(block, of: "block_shape")

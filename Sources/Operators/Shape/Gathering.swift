@@ -88,7 +88,8 @@ struct GatherElements: Operator {
     let data = try inputs.tensor(at: 0)
     let offsets = try ElementOffsets(data: data.shape, indices: try inputs.tensor(at: 1), axis: axis)
     guard let output = outputs.optionalTensor(at: 0) else { return }
-    try moveElements(GatheredBlocks(offsets: offsets.offsets, length: 1, pool: context.pool), from: [data], to: [output])
+    try moveElements(
+      GatheredBlocks(offsets: offsets.offsets, length: 1, pool: context.pool), from: [data], to: [output])
   }
 }
 
@@ -202,7 +203,8 @@ struct SliceOffsets {
         let index = values[tuple * depth + position]
         let size = data[batch + position]
         guard index >= -size, index < size else {
-          throw Failure(.outOfRange, "index \(index) of tuple \(tuple) lies outside axis \(batch + position) of size \(size)")
+          throw Failure(
+            .outOfRange, "index \(index) of tuple \(tuple) lies outside axis \(batch + position) of size \(size)")
         }
         offset += (index < 0 ? index + size : index) * strides[batch + position]
       }

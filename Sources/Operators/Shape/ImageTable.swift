@@ -9,5 +9,6 @@ let imageOperators: [OperatorEntry] = [
   OperatorEntry("StringConcat", versions: 20...99) { _ in StringConcat() },
   OperatorEntry(dynamic: "StringSplit", versions: 20...99) { try StringSplit($0) },
   OperatorEntry(dynamic: "StringNormalizer", versions: 10...99) { try StringNormalizer($0) },
+  OperatorEntry("RegexFullMatch", versions: 20...99) { try RegexFullMatch($0) },
   OperatorEntry("TfIdfVectorizer", versions: 9...99) { try TfIdfVectorizer($0) },
 ]

@@ -35,7 +35,8 @@ struct Concat: Operator {
     guard let output = outputs.optionalTensor(at: 0) else { return }
     let parts = try inputs.indices.map { try inputs.tensor(at: $0) }
     let axis = try ShapeRules.axis(axis, rank: output.rank)
-    try moveElements(JoinedParts(whole: output, parts: parts, axis: axis, pool: context.pool), from: parts, to: [output])
+    try moveElements(
+      JoinedParts(whole: output, parts: parts, axis: axis, pool: context.pool), from: parts, to: [output])
   }
 }
 

@@ -67,7 +67,8 @@ enum StoredElement {
     init(_ value: Float) {
       let raw = value.bitPattern
       // Round to nearest, ties to even; NaN keeps its top bits and stays quiet.
-      bits = value.isNaN ? UInt16(raw >> 16) | 0x40 : UInt16(truncatingIfNeeded: (raw &+ 0x7FFF &+ (raw >> 16 & 1)) >> 16)
+      bits =
+        value.isNaN ? UInt16(raw >> 16) | 0x40 : UInt16(truncatingIfNeeded: (raw &+ 0x7FFF &+ (raw >> 16 & 1)) >> 16)
     }
     init(rounding value: Double) { self.init(Float(value)) }
     var float: Float { Float(bitPattern: UInt32(bits) << 16) }

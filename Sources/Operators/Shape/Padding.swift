@@ -51,7 +51,8 @@ struct Pad: Operator {
     }
     var shape: [Int] = []
     for (size, pad) in zip(data.shape, try pads(for: inputs)) {
-      let padded = try CheckedSize.sum(CheckedSize.sum(size, pad.before, of: "padded axis"), pad.after, of: "padded axis")
+      let padded = try CheckedSize.sum(
+        CheckedSize.sum(size, pad.before, of: "padded axis"), pad.after, of: "padded axis")
       guard padded >= 0 else {
         throw Failure(.shapeMismatch, "pads (\(pad.before), \(pad.after)) remove more than the \(size) elements")
       }
@@ -194,7 +195,8 @@ struct CenterCropPad: Operator {
     let rank = data.shape.count
     let axes = try axes.map { try ShapeRules.axes($0, rank: rank) } ?? Array(0..<rank)
     guard target.count == axes.count else {
-      throw Failure(.shapeMismatch, "one size per axis is required", expected: "\(axes.count)", actual: "\(target.count)")
+      throw Failure(
+        .shapeMismatch, "one size per axis is required", expected: "\(axes.count)", actual: "\(target.count)")
     }
     var shape = data.shape
     for (axis, size) in zip(axes, target) { shape[axis] = size }

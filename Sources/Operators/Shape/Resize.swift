@@ -87,7 +87,8 @@ struct Resize: Operator {
       if transform == .cropAndResize && readsRegion {
         let roi = try inputs.numbers(at: roiIndex, named: "roi") ?? []
         guard roi.count == 2 * axes.count, roi.allSatisfy({ $0.isFinite }) else {
-          throw Failure(.shapeMismatch, "'roi' must hold starts and ends", expected: "\(2 * axes.count)", actual: "\(roi.count)")
+          throw Failure(
+            .shapeMismatch, "'roi' must hold starts and ends", expected: "\(2 * axes.count)", actual: "\(roi.count)")
         }
         for (index, axis) in axes.enumerated() { result[axis].roi = (roi[index], roi[axes.count + index]) }
       }

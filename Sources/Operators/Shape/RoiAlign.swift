@@ -12,7 +12,8 @@ struct RoiAlign: Operator {
 
   init(_ node: Node) throws {
     let modes = ["half_pixel", "output_half_pixel"]
-    let mode = node.version < 16 ? modes[1] : try node.word("coordinate_transformation_mode", default: modes[0], among: modes)
+    let mode =
+      node.version < 16 ? modes[1] : try node.word("coordinate_transformation_mode", default: modes[0], among: modes)
     halfPixel = mode == modes[0]
     takesMaximum = try node.word("mode", default: "avg", among: ["avg", "max"]) == "max"
     outputHeight = try node.int("output_height", default: 1)
@@ -20,7 +21,8 @@ struct RoiAlign: Operator {
     samplingRatio = try node.int("sampling_ratio", default: 0)
     spatialScale = Double(try node.float("spatial_scale", default: 1))
     guard outputHeight > 0, outputWidth > 0, samplingRatio >= 0, samplingRatio <= Self.samplesLimit else {
-      throw Failure(.outOfRange, "output size \(outputHeight)x\(outputWidth) or sampling_ratio \(samplingRatio) is not usable")
+      throw Failure(
+        .outOfRange, "output size \(outputHeight)x\(outputWidth) or sampling_ratio \(samplingRatio) is not usable")
     }
   }
 
@@ -33,7 +35,9 @@ struct RoiAlign: Operator {
     let batches = try inputs.info(at: 2, named: "batch_indices")
     try ShapeRules.requireRank(data, 4, named: "X")
     try ShapeRules.requireSameType(data, regions, named: "rois")
-    guard data.type.isFloatingPoint else { throw Failure(.typeMismatch, "'X' must hold floats", actual: data.type.name) }
+    guard data.type.isFloatingPoint else {
+      throw Failure(.typeMismatch, "'X' must hold floats", actual: data.type.name)
+    }
     try data.type.requireComputable(named: "X")
     guard regions.shape.count == 2, regions.shape[1] == 4, batches.shape == [regions.shape[0]] else {
       throw Failure(

@@ -124,7 +124,8 @@ struct ScatterND: Operator {
     let depth = try SliceOffsets.depth(data: data.shape, indices: indices.shape, batch: 0)
     let expected = Array(indices.shape.dropLast()) + Array(data.shape[depth...])
     guard updates.shape == expected else {
-      throw Failure(.shapeMismatch, "'updates' has the wrong shape", expected: "\(expected)", actual: "\(updates.shape)")
+      throw Failure(
+        .shapeMismatch, "'updates' has the wrong shape", expected: "\(expected)", actual: "\(updates.shape)")
     }
     try reduction.check(data, updates)
     return [ValueInfo(type: data.type, shape: data.shape)]
@@ -158,7 +159,9 @@ struct TensorScatter: Operator {
     guard axis > 0 else { throw Failure(.outOfRange, "axis must not be the batch axis") }
     let fits =
       update.shape.count == cache.shape.count
-      && cache.shape.indices.allSatisfy { $0 == axis ? update.shape[$0] <= cache.shape[$0] : update.shape[$0] == cache.shape[$0] }
+      && cache.shape.indices.allSatisfy {
+        $0 == axis ? update.shape[$0] <= cache.shape[$0] : update.shape[$0] == cache.shape[$0]
+      }
     guard fits else {
       throw Failure(
         .shapeMismatch, "'update' does not fit the cache", expected: "like \(cache.shape)", actual: "\(update.shape)")
@@ -186,7 +189,8 @@ struct TensorScatter: Operator {
     offsets.reserveCapacity(cache.shape[0] * perBatch * length)
     for (batch, start) in starts.enumerated() {
       guard start >= 0, start < size || (start == size && length == 0), circular || start + length <= size else {
-        throw Failure(.outOfRange, "write index \(start) of batch entry \(batch) does not fit \(length) entries into \(size)")
+        throw Failure(
+          .outOfRange, "write index \(start) of batch entry \(batch) does not fit \(length) entries into \(size)")
       }
       for block in (batch * perBatch)..<((batch + 1) * perBatch) {
         for entry in 0..<length { offsets.append((block * size + (start + entry) % size) * inner) }

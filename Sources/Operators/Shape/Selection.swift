@@ -21,7 +21,8 @@ struct Compress: Operator {
         actual: "\(condition.type.name) \(condition.shape)")
     }
     guard condition.count <= size else {
-      throw Failure(.outOfRange, "'condition' is longer than the axis", expected: "\(size)", actual: "\(condition.count)")
+      throw Failure(
+        .outOfRange, "'condition' is longer than the axis", expected: "\(size)", actual: "\(condition.count)")
     }
     let flags = condition.pointer(UInt8.self)
     return (0..<condition.count).filter { flags[$0] != 0 }
@@ -43,7 +44,8 @@ struct Compress: Operator {
     let kept = try kept(try inputs.tensor(at: 1), of: parts.size)
     guard let output = outputs.optionalTensor(at: 0), output.count > 0 else { return }
     let movement = AxisMaps(
-      sourceShape: [parts.outer, parts.size, parts.inner], maps: [Array(0..<parts.outer), kept, Array(0..<parts.inner)],
+      sourceShape: [parts.outer, parts.size, parts.inner],
+      maps: [Array(0..<parts.outer), kept, Array(0..<parts.inner)],
       pool: context.pool)
     try moveElements(movement, from: [data], to: [output])
   }

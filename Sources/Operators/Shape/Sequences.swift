@@ -132,7 +132,8 @@ struct SplitToSequence: DynamicOperator {
     let data = try inputs.tensorValue(at: 0, named: "input")
     let axis = try ShapeRules.axis(axis, rank: data.rank)
     let split = try inputs.optionalTensorValue(at: 1, named: "split")
-    let sizes = try split.map { try Self.sizes($0, of: data.shape[axis]) } ?? [Int](repeating: 1, count: data.shape[axis])
+    let sizes =
+      try split.map { try Self.sizes($0, of: data.shape[axis]) } ?? [Int](repeating: 1, count: data.shape[axis])
     let strides = ShapeRules.strides(of: data.shape)
     var offset = 0
     var elements: [Value] = []
@@ -161,7 +162,9 @@ struct SplitToSequence: DynamicOperator {
     let values = try split.integers()
     if split.rank == 0 {
       guard values[0] > 0 else { throw Failure(.outOfRange, "split size \(values[0]) must be positive") }
-      return stride(from: 0, to: dimension, by: min(values[0], max(1, dimension))).map { min(values[0], dimension - $0) }
+      return stride(from: 0, to: dimension, by: min(values[0], max(1, dimension))).map {
+        min(values[0], dimension - $0)
+      }
     }
     var total = 0
     for value in values {

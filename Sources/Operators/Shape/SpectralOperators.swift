@@ -69,7 +69,8 @@ struct STFT: Operator {
       throw Failure(
         .shapeMismatch, "'signal' has the wrong shape", expected: "[batch, length, 1 or 2]", actual: "\(signal.shape)")
     }
-    guard signal.type == .float32 || signal.type == .float64 || signal.type == .float16 || signal.type == .bfloat16 else {
+    guard signal.type == .float32 || signal.type == .float64 || signal.type == .float16 || signal.type == .bfloat16
+    else {
       throw Failure(.typeMismatch, "a floating-point signal is required", actual: signal.type.name)
     }
     if onesided && signal.shape[2] == 2 {
@@ -84,7 +85,8 @@ struct STFT: Operator {
     if let window {
       try ShapeRules.requireSameType(signal, window, named: "window")
       guard window.shape == [length] else {
-        throw Failure(.shapeMismatch, "'window' must have the frame's length", expected: "[\(length)]", actual: "\(window.shape)")
+        throw Failure(
+          .shapeMismatch, "'window' must have the frame's length", expected: "[\(length)]", actual: "\(window.shape)")
       }
     }
     guard step > 0, length > 0, length <= signal.shape[1] else {

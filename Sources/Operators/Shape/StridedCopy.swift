@@ -15,8 +15,7 @@ struct StridedCopy: ElementMovement {
 
   /// Fewer elements than this are not worth a second thread.
   private static let elementsPerThread = 32_768
-  /// Side of the square blocks of a transposition: two blocks of 64-bit elements stay in the first-level cache.
-  private static let blockSide = 32
+  private static let blockSide = TransposedTile.side
 
   init(
     shape: [Int], sourceStrides: [Int], sourceOffset: Int = 0, destinationStrides: [Int], destinationOffset: Int = 0,
@@ -70,7 +69,8 @@ struct StridedCopy: ElementMovement {
     let last = shape.count - 1
     let (length, step, stride) = (shape[last], sourceStrides[last], destinationStrides[last])
     let rows = RowOffsets(
-      shape: Array(shape.dropLast()), first: Array(sourceStrides.dropLast()), second: Array(destinationStrides.dropLast()))
+      shape: Array(shape.dropLast()), first: Array(sourceStrides.dropLast()),
+      second: Array(destinationStrides.dropLast()))
     let from = source + sourceOffset
     let to = destination + destinationOffset
     if rows.count == 1, step == 1, stride == 1 {
@@ -123,11 +123,11 @@ struct StridedCopy: ElementMovement {
         var firstColumn = 0
         while firstColumn < columns {
           let lastColumn = min(columns, firstColumn + side)
-          for row in firstRow..<lastRow {
-            let input = from + (sourceBase + row)
-            let output = to + (destinationBase + row * rowStride)
-            for column in firstColumn..<lastColumn { output[column * columnStride] = input[column * columnStep] }
-          }
+          let input = from + (sourceBase + firstRow + firstColumn * columnStep)
+          let output = to + (destinationBase + firstRow * rowStride + firstColumn * columnStride)
+          TransposedTile.copy(
+            rows: lastRow - firstRow, columns: lastColumn - firstColumn, from: input, columnStep: columnStep,
+            to: output, rowStride: rowStride, columnStride: columnStride)
           firstColumn = lastColumn
         }
       }

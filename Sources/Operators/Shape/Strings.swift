@@ -39,7 +39,9 @@ struct StringSplit: DynamicOperator {
     let data = try inputs.tensorValue(at: 0, named: "X")
     guard data.type == .string else { throw Failure(.typeMismatch, "strings are required", actual: data.type.name) }
     let splits = limit.map { $0 < 0 ? Int.max : $0 } ?? Int.max
-    let lists = data.strings.map { delimiter.isEmpty ? Self.words(of: $0, splits) : Self.parts(of: $0, delimiter, splits) }
+    let lists = data.strings.map {
+      delimiter.isEmpty ? Self.words(of: $0, splits) : Self.parts(of: $0, delimiter, splits)
+    }
     let width = lists.map(\.count).max() ?? 0
     let padded = lists.flatMap { $0 + [String](repeating: "", count: width - $0.count) }
     let counts = try Tensor(type: .int64, shape: data.shape, values: lists.map { Int64($0.count) })
@@ -105,5 +107,27 @@ struct StringNormalizer: DynamicOperator {
     var result = kept.map { caseChange == "LOWER" ? $0.lowercased() : caseChange == "UPPER" ? $0.uppercased() : $0 }
     if result.isEmpty { result = [""] }
     return [.tensor(Tensor(strings: result, shape: data.rank == 1 ? [result.count] : [1, result.count]))]
+  }
+}
+
+/// RegexFullMatch: whether a pattern matches each whole string.
+struct RegexFullMatch: Operator {
+  let expression: RegularExpression
+
+  init(_ node: Node) throws { expression = try RegularExpression(try node.string("pattern", default: "")) }
+
+  func outputs(for inputs: [ValueInfo?]) throws -> [ValueInfo]? {
+    let data = try inputs.info(at: 0, named: "X")
+    guard data.type == .string else { throw Failure(.typeMismatch, "strings are required", actual: data.type.name) }
+    return [ValueInfo(type: .bool, shape: data.shape)]
+  }
+
+  func run(inputs: [Tensor?], outputs: [Tensor?], context: RunContext) throws {
+    let data = try inputs.tensor(at: 0)
+    guard let output = outputs.optionalTensor(at: 0) else { return }
+    for (index, text) in data.strings.enumerated() {
+      try context.checkCancelled()
+      output.pointer(UInt8.self)[index] = expression.matchesWhole(text) ? 1 : 0
+    }
   }
 }

@@ -53,7 +53,8 @@ struct TfIdfVectorizer: Operator {
     width = (indices.max() ?? -1) + 1
     let weights = try node.floats("weights") ?? []
     guard weights.isEmpty || weights.count == indices.count else {
-      throw Failure(.corrupt, "one weight per n-gram is required", expected: "\(indices.count)", actual: "\(weights.count)")
+      throw Failure(
+        .corrupt, "one weight per n-gram is required", expected: "\(indices.count)", actual: "\(weights.count)")
     }
     columnWeights = Dictionary(zip(indices, weights), uniquingKeysWith: { first, _ in first })
   }
