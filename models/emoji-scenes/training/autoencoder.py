@@ -48,7 +48,7 @@ class Autoencoder(nn.Module):
 
 def load_pixels(pixels, indices):
     """uint8 (count, H, W, 3) rows of an array -> float (len(indices), 3, H, W) in -1..1."""
-    chosen = torch.from_numpy(np.asarray(pixels[indices]))
+    chosen = torch.from_numpy(np.array(pixels[indices]))
     return chosen.permute(0, 3, 1, 2).float().div_(127.5).sub_(1).contiguous()
 
 
