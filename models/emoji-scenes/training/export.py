@@ -13,6 +13,7 @@ from autoencoder import LATENT_CHANNELS, Autoencoder
 from backgrounds import SIZE
 from networks import LATENT_SIZE, SCHEDULER, TEXT_WIDTH, Diffusion, load_diffusion
 from onnx_files import export_onnx
+from reward import load_reward
 from tokenizer import MAX_LENGTH, load_tokenizer
 
 PIXELS_PER_LATENT = SIZE // LATENT_SIZE
@@ -102,6 +103,12 @@ def export_decoder(autoencoder, folder):
     write_json({"_class_name": "AutoencoderKL", **configuration}, folder / "config.json")
 
 
+def export_reward(reward, folder):
+    inputs = [torch.randn(2, 3, SIZE, SIZE), torch.zeros(2, MAX_LENGTH, dtype=torch.long)]
+    axes = {"pixel_values": {0: "batch"}, "input_ids": {0: "batch", 1: "sequence"}, "reward": {0: "batch"}}
+    export_onnx(reward, inputs, folder / "model.onnx", ["pixel_values", "input_ids"], ["reward"], axes)
+
+
 def write_index(folder):
     version = diffusers.__version__
     write_json(
@@ -128,6 +135,7 @@ def main():
     parser.add_argument("--tokenizer", type=Path, required=True)
     parser.add_argument("--autoencoder", type=Path, help="file of encode_latents.py; random weights without it")
     parser.add_argument("--diffusion", type=Path, help="checkpoint of train_diffusion.py; random without it")
+    parser.add_argument("--reward", type=Path, help="checkpoint of reward.py; left out without it")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     vocabulary_size = len(load_tokenizer(arguments.tokenizer))
@@ -142,6 +150,8 @@ def main():
     export_text_encoder(diffusion.text_encoder, arguments.out / "text_encoder")
     export_unet(diffusion.unet, arguments.out / "unet")
     export_decoder(autoencoder, arguments.out / "vae_decoder")
+    if arguments.reward:
+        export_reward(load_reward(arguments.reward, vocabulary_size), arguments.out / "reward")
     write_index(arguments.out)
     (arguments.out / "tokenizer").mkdir(exist_ok=True)
     for file in sorted(arguments.tokenizer.iterdir()):

@@ -50,7 +50,7 @@ def make_text_encoder(vocabulary_size):
     return CLIPTextModel(configuration)
 
 
-def make_unet(widths=(128, 192), attention=(False, True)):
+def make_unet(widths=(128, 160), attention=(False, True)):
     """`attention` says which resolutions have cross-attention; the middle always has."""
     unet = UNet2DConditionModel(
         sample_size=LATENT_SIZE,
