@@ -55,7 +55,7 @@ def main():
     parser.add_argument("--tokenizer", type=Path, required=True)
     parser.add_argument("--autoencoder", type=Path, required=True, help="checkpoint of autoencoder.py")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--reconstructions", type=int, default=6000)
+    parser.add_argument("--reconstructions", type=int, default=3000)
     parser.add_argument("--processes", type=int, default=2)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)

@@ -151,7 +151,7 @@ def main():
     export_unet(diffusion.unet, arguments.out / "unet")
     export_decoder(autoencoder, arguments.out / "vae_decoder")
     if arguments.reward:
-        export_reward(load_reward(arguments.reward, vocabulary_size), arguments.out / "reward")
+        export_reward(load_reward(arguments.reward, vocabulary_size, fused=False), arguments.out / "reward")
     write_index(arguments.out)
     (arguments.out / "tokenizer").mkdir(exist_ok=True)
     for file in sorted(arguments.tokenizer.iterdir()):

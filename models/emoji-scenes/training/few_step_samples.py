@@ -9,8 +9,11 @@ import torch
 
 from render import load_scenes
 from sampling import Sampler, add_model_arguments, make_noise, to_uint8
+from scenes import uses_only
+from vocabulary import SHIPPED_NOUNS
 
 STEPS = [4, 5, 6, 8, 10, 12]
+CHUNK = 100
 
 
 def draw(arguments, captions, steps, seed):
@@ -25,23 +28,25 @@ def main():
     parser.add_argument("--scenes", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="an .npz file: images, scenes, steps")
     parser.add_argument("--count", type=int, default=2400)
-    parser.add_argument("--first-scene", type=int, default=512)
+    parser.add_argument("--scene-range", type=int, nargs=2, default=[512, 3000], help="within the reconstructions")
     parser.add_argument("--processes", type=int, default=2)
     add_model_arguments(parser)
     arguments = parser.parse_args()
-    captions = [scene.caption for scene in load_scenes(arguments.scenes / "scenes.jsonl")]
-    chunk = 100
-    begins = range(arguments.first_scene, arguments.first_scene + arguments.count, chunk)
+    scenes = load_scenes(arguments.scenes / "scenes.jsonl")
+    captions = [scene.caption for scene in scenes]
+    first, last = arguments.scene_range
+    rows = [row for row in range(first, last) if uses_only(scenes[row], SHIPPED_NOUNS)]
+    chunks = [rows[i : i + CHUNK] for i in range(0, min(len(rows), arguments.count), CHUNK)]
     with ProcessPoolExecutor(arguments.processes) as pool:
         jobs = [
-            pool.submit(draw, arguments, captions[begin : begin + chunk], STEPS[i % len(STEPS)], begin)
-            for i, begin in enumerate(begins)
+            pool.submit(draw, arguments, [captions[row] for row in chunk], STEPS[i % len(STEPS)], chunk[0])
+            for i, chunk in enumerate(chunks)
         ]
         images = np.concatenate([job.result() for job in jobs])
-    scenes = np.concatenate([np.arange(begin, begin + chunk) for begin in begins])
-    steps = np.repeat([STEPS[i % len(STEPS)] for i in range(len(jobs))], chunk)
+    steps = np.concatenate([[STEPS[i % len(STEPS)]] * len(chunk) for i, chunk in enumerate(chunks)])
     order = np.random.default_rng(0).permutation(len(images))
-    np.savez(arguments.out, images=images[order], scenes=scenes[order], steps=steps[order])
+    drawn = np.concatenate(chunks)
+    np.savez(arguments.out, images=images[order], scenes=drawn[order], steps=steps[order])
 
 
 if __name__ == "__main__":

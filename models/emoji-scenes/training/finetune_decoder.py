@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from autoencoder import HELD_OUT, gradient_difference, load_autoencoder, load_pixels, psnr
+from autoencoder import HELD_OUT, gradient_difference, load_autoencoder, load_pixels, psnr, reconstruct
+from encode_latents import write_reconstructions
 from training_loop import Task, add_arguments, options_from, train
 
 
@@ -61,6 +62,8 @@ def main():
     parser.add_argument("--latents", type=Path, required=True)
     parser.add_argument("--autoencoder", type=Path, required=True, help="file written by encode_latents.py")
     parser.add_argument("--result", type=Path, required=True, help="the whole autoencoder with the new decoder")
+    parser.add_argument("--reconstructions", type=Path, help="rewrite reconstructions.npy with the new decoder")
+    parser.add_argument("--reconstruction-count", type=int, default=3000)
     parser.add_argument("--noise", type=float, default=0.05)
     add_arguments(parser, minutes=8.0, batch=8, adamw_lr=1e-3, constant_share=0.2)
     arguments = parser.parse_args()
@@ -69,6 +72,11 @@ def main():
     state = load_autoencoder(arguments.autoencoder).state_dict()
     state.update(decoder.state_dict())
     torch.save(state, arguments.result)
+    model = load_autoencoder(arguments.result)
+    pixels = load_pixels(np.load(arguments.scenes / "pixels.npy", mmap_mode="r"), slice(0, HELD_OUT))
+    print(f"held-out PSNR {psnr(reconstruct(model, pixels), pixels):.2f} dB")
+    if arguments.reconstructions:
+        write_reconstructions(model, arguments.scenes, arguments.reconstruction_count, arguments.reconstructions)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from autoencoder import load_pixels
+from fused_group_norm import fuse
 from render import load_scenes
 from training_loop import Task, add_arguments, options_from, train
 from vocabulary import CONCEPTS
@@ -28,7 +29,7 @@ def _block(inputs, outputs, stride=1, dilation=1):
 
 
 class Judge(nn.Module):
-    def __init__(self, width=80):
+    def __init__(self, width=64):
         super().__init__()
         self.stem = nn.Sequential(_block(3, 32, 2), _block(32, 64, 2), _block(64, width))
         self.body = nn.ModuleList(_block(width, width, dilation=d) for d in (1, 2, 4, 2, 1))
@@ -96,7 +97,7 @@ class JudgeTask(Task):
         self.scenes_path, self.reconstructions_path = scenes, reconstructions
 
     def network(self):
-        return Judge()
+        return fuse(Judge())
 
     def prepare(self, device):
         self.device = device
@@ -126,7 +127,7 @@ class JudgeTask(Task):
 
 
 def load_judge(path, device="cpu"):
-    judge = Judge()
+    judge = fuse(Judge())
     judge.load_state_dict(torch.load(path, map_location=device)["average"])
     return judge.to(device).eval().requires_grad_(False)
 

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from autoencoder import load_pixels
+from fused_group_norm import fuse
 from render import load_scenes
 from tokenizer import MAX_LENGTH, load_tokenizer, tokenize
 from training_loop import Task, add_arguments, options_from, train
@@ -114,7 +115,7 @@ class RewardTask(Task):
         self.vocabulary_size = len(load_tokenizer(tokenizer))
 
     def network(self):
-        return Reward(self.vocabulary_size)
+        return fuse(Reward(self.vocabulary_size))
 
     def prepare(self, device):
         self.device = device
@@ -156,8 +157,8 @@ class RewardTask(Task):
         return {name: (margin > 0).float().mean().item() for name, margin in margins.items()}
 
 
-def load_reward(path, vocabulary_size, device="cpu"):
-    reward = Reward(vocabulary_size)
+def load_reward(path, vocabulary_size, device="cpu", fused=True):
+    reward = fuse(Reward(vocabulary_size)) if fused else Reward(vocabulary_size)
     reward.load_state_dict(torch.load(path, map_location=device)["average"])
     return reward.to(device).eval().requires_grad_(False)
 

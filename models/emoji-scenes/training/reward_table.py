@@ -16,7 +16,8 @@ import torch
 from judge import count_objects, load_judge, verdicts
 from render import make_shard
 from reward import load_reward
-from sampling import Sampler, add_model_arguments, make_noise, to_uint8
+from scenes import uses_only
+from sampling import Sampler, add_model_arguments, make_noise, to_uint8from vocabulary import SHIPPED_NOUNS
 
 STEP_SET = [5, 10, 20, 30, 40, 50]
 PROMPTS_PER_KIND = {"icon": 50, "one": 40, "two": 40, "three": 50, "four": 25, "five": 35, "pile": 50}
@@ -26,7 +27,8 @@ def make_prompts(seed, scale):
     """Scenes with distinct captions, `scale` times PROMPTS_PER_KIND of each kind."""
     scenes = []
     for kind, count in PROMPTS_PER_KIND.items():
-        drawn = {scene.caption: scene for scene in make_shard(seed, 4 * int(count * scale), kind)[1]}
+        candidates = make_shard(seed, 25 * int(count * scale), kind)[1]
+        drawn = {scene.caption: scene for scene in candidates if uses_only(scene, SHIPPED_NOUNS)}
         scenes += list(drawn.values())[: int(count * scale)]
     return scenes
 

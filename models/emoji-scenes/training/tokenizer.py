@@ -10,7 +10,7 @@ from transformers import CLIPTokenizer
 
 from render import load_scenes
 
-MAX_LENGTH = 32
+MAX_LENGTH = 24
 START, END = "<|startoftext|>", "<|endoftext|>"
 WORD_END = "</w>"
 # The word pattern of CLIP's tokenizer.
