@@ -8,8 +8,8 @@ import numpy as np
 import onnxruntime
 import torch
 
-from networks import make_scheduler
 from autoencoder import psnr
+from networks import make_scheduler
 from sampling import Sampler, add_model_arguments, make_noise, save_sheet
 from tokenizer import load_tokenizer, tokenize
 
@@ -19,8 +19,8 @@ PROMPTS = [
     "a rocket above a house under a starry sky",
     "a pile of fruits on a checked blue background",
 ]
-# The PyTorch pictures are drawn in bfloat16; equal weights agree far above this.
-PSNR_MIN = 25.0
+# Both draw in float32; what differs is that the exported weights are rounded to float16.
+PSNR_MIN = 35.0
 
 
 class ExportedPipeline:
@@ -45,7 +45,7 @@ class ExportedPipeline:
         for timestep in scheduler.timesteps:
             inputs = {
                 "sample": torch.cat([x, x]).numpy(),
-                "timestep": np.array(timestep, np.int64),
+                "timestep": timestep.numpy(),
                 "encoder_hidden_states": context,
             }
             unconditional, conditional = torch.from_numpy(self.unet.run(None, inputs)[0]).chunk(2)
@@ -63,7 +63,8 @@ def main():
     add_model_arguments(parser)
     arguments = parser.parse_args()
     noise = make_noise(len(PROMPTS), seed=1)
-    expected = Sampler.from_arguments(arguments).images(PROMPTS, noise, arguments.steps, arguments.guidance_scale)
+    sampler = Sampler.from_arguments(arguments, half=False)
+    expected = sampler.images(PROMPTS, noise, arguments.steps, arguments.guidance_scale)
     exported = ExportedPipeline(arguments.model)
     actual = exported.images(PROMPTS, noise, arguments.steps, arguments.guidance_scale)
     figures = [psnr(a[None], e[None]) for a, e in zip(actual, expected)]

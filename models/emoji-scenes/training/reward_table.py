@@ -14,22 +14,25 @@ import numpy as np
 import torch
 
 from judge import count_objects, load_judge, verdicts
-from render import make_shard
 from reward import load_reward
-from scenes import uses_only
-from sampling import Sampler, add_model_arguments, make_noise, to_uint8from vocabulary import SHIPPED_NOUNS
+from sampling import Sampler, add_model_arguments, make_noise, to_uint8
+from scenes import make_scene, uses_only
+from vocabulary import SHIPPED_NOUNS
 
-STEP_SET = [5, 10, 20, 30, 40, 50]
-PROMPTS_PER_KIND = {"icon": 50, "one": 40, "two": 40, "three": 50, "four": 25, "five": 35, "pile": 50}
+STEP_SET = [5, 10, 20, 30, 50]
+PROMPTS_PER_KIND = {"icon": 24, "one": 20, "two": 12, "three": 24, "four": 6, "five": 10, "pile": 24}
 
 
 def make_prompts(seed, scale):
-    """Scenes with distinct captions, `scale` times PROMPTS_PER_KIND of each kind."""
-    scenes = []
+    """Scenes of the shipped nouns with distinct captions, `scale` times PROMPTS_PER_KIND of each kind."""
+    rng, scenes = np.random.default_rng(seed), []
     for kind, count in PROMPTS_PER_KIND.items():
-        candidates = make_shard(seed, 25 * int(count * scale), kind)[1]
-        drawn = {scene.caption: scene for scene in candidates if uses_only(scene, SHIPPED_NOUNS)}
-        scenes += list(drawn.values())[: int(count * scale)]
+        drawn = {}
+        while len(drawn) < int(count * scale):
+            scene = make_scene(rng, kind)
+            if uses_only(scene, SHIPPED_NOUNS):
+                drawn.setdefault(scene.caption, scene)
+        scenes += drawn.values()
     return scenes
 
 

@@ -22,15 +22,20 @@ def add_model_arguments(parser):
 
 
 class Sampler:
-    def __init__(self, tokenizer, autoencoder, diffusion, device="cpu"):
-        self.device = device
+    """`half`: networks run in bfloat16 where that is faster."""
+
+    def __init__(self, tokenizer, autoencoder, diffusion, device="cpu", half=True):
+        self.device, self.half = device, half
         self.tokenizer = load_tokenizer(tokenizer)
         self.autoencoder = load_autoencoder(autoencoder, device)
         self.diffusion = load_diffusion(diffusion, len(self.tokenizer), device=device)
 
     @classmethod
-    def from_arguments(cls, arguments):
-        return cls(arguments.tokenizer, arguments.autoencoder, arguments.diffusion, arguments.device)
+    def from_arguments(cls, arguments, half=True):
+        return cls(arguments.tokenizer, arguments.autoencoder, arguments.diffusion, arguments.device, half)
+
+    def _precision(self):
+        return torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.half)
 
     def ids(self, prompts):
         return tokenize(self.tokenizer, prompts).to(self.device)
@@ -43,12 +48,12 @@ class Sampler:
             scheduler = make_scheduler()
             scheduler.set_timesteps(steps)
             x = noise[begin : begin + batch].to(self.device)
-            with torch.autocast(self.device, dtype=torch.bfloat16):
+            with self._precision():
                 text = self.diffusion.encode_text(self.ids(prompts[begin : begin + batch]))
                 empty = self.diffusion.encode_text(self.ids([""])).expand_as(text)
             context = torch.cat([empty, text])
             for timestep in scheduler.timesteps:
-                with torch.autocast(self.device, dtype=torch.bfloat16):
+                with self._precision():
                     both = self.diffusion.unet(torch.cat([x, x]), timestep, context).sample
                 unconditional, conditional = both.float().chunk(2)
                 prediction = unconditional + guidance_scale * (conditional - unconditional)
@@ -59,7 +64,7 @@ class Sampler:
     @torch.inference_mode()
     def decode(self, latents, batch=64):
         """Returns images (count, 3, H, W) in -1..1."""
-        with torch.autocast(self.device, dtype=torch.bfloat16):
+        with self._precision():
             parts = [self.autoencoder.decode(part).float() for part in latents.split(batch)]
         return torch.cat(parts).clamp(-1, 1)
 
