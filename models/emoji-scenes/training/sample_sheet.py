@@ -11,13 +11,13 @@ from sampling import Sampler, add_model_arguments, make_noise, save_sheet
 PROMPTS = [
     "a red apple on white",
     "a cat face on blue",
-    "a big panda on a yellow background",
+    "a strawberry on yellow",
+    "a car on a green background",
     "two cats and a tree on a green background",
-    "a rocket above a house under a starry sky",
-    "a tulip, a butterfly and a ghost on a pink background",
+    "a star and a frog under a starry sky",
     "three fruits on a checked blue background",
-    "two dogs and three balloons in front of a brick wall",
-    "a pile of vegetables on the grass",
+    "two pigs and a heart in front of a brick wall",
+    "a pile of apples on the grass",
 ]
 
 
