@@ -96,7 +96,8 @@ public final class LearnedStepPolicy: StepPolicy {
         expected: "float32 (1, \(stepSet.count))",
         actual: results["logits"].map { "\($0.type.name) \($0.shape)" } ?? "nothing")
     }
-    return try Self.decision(name: name, stepSet: stepSet, logits: logits.buffer(Float.self).map(Double.init))
+    let values = withExtendedLifetime(logits) { logits.buffer(Float.self).map(Double.init) }
+    return try Self.decision(name: name, stepSet: stepSet, logits: values)
   }
 
   /// Argmax (the first of equals) and softmax. Throws `.notFinite` where a logit is NaN or infinite.

@@ -12,13 +12,15 @@ import Testing
     let values: [Float] = [0, 1, -1, 0.5, -2, 96, -0.125]
     let tensor = try Tensor(type: .float32, shape: [7], values: values)
     let back = try tensor.asFloatingPoint(type).asFloat32()
-    #expect(Array(back.buffer(Float.self)) == values)
+    let elements = withExtendedLifetime(back) { Array(back.buffer(Float.self)) }
+    #expect(elements == values)
   }
 
   @Test func bfloat16RoundsToEven() throws {
     // Halfway between 1 and 1 + 2^-7 goes to 1, halfway between 1 + 2^-7 and 1 + 2^-6 goes up; NaN stays NaN.
     let tensor = try Tensor(type: .float32, shape: [3], values: [1 + 0x1p-8, 1 + 3 * 0x1p-8, Float.nan] as [Float])
-    let back = try tensor.asFloatingPoint(.bfloat16).asFloat32().buffer(Float.self)
+    let rounded = try tensor.asFloatingPoint(.bfloat16).asFloat32()
+    let back = withExtendedLifetime(rounded) { Array(rounded.buffer(Float.self)) }
     #expect(back[0] == 1)
     #expect(back[1] == 1 + 0x1p-6)
     #expect(back[2].isNaN)
