@@ -84,7 +84,8 @@ enum GroupNormFusion {
     for index in graph.nodes.indices {
       let node = editor.graph.nodes[index]
       guard node.isOperator("Silu", domain: "adadiff"), let input = node.inputs[0], editor.isUsedOnce(input),
-        var norm = editor.node(making: input, "GroupNorm", domain: "adadiff"), norm.attributes["activation"]?.isEmpty == true
+        var norm = editor.node(making: input, "GroupNorm", domain: "adadiff"),
+        norm.attributes["activation"]?.isEmpty == true
       else { continue }
       norm.attributes["activation"] = .string("Silu")
       norm.outputs = node.outputs
