@@ -20,7 +20,7 @@ import Testing
     // Halfway between 1 and 1 + 2^-7 goes to 1, halfway between 1 + 2^-7 and 1 + 2^-6 goes up; NaN stays NaN.
     let tensor = try Tensor(type: .float32, shape: [3], values: [1 + 0x1p-8, 1 + 3 * 0x1p-8, Float.nan] as [Float])
     let rounded = try tensor.asFloatingPoint(.bfloat16).asFloat32()
-    let back = Array(rounded.buffer(Float.self))
+    let back = withExtendedLifetime(rounded) { Array(rounded.buffer(Float.self)) }
     #expect(back[0] == 1)
     #expect(back[1] == 1 + 0x1p-6)
     #expect(back[2].isNaN)
