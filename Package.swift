@@ -107,7 +107,8 @@ let package = Package(
     .testTarget(name: "TokenizersTests", dependencies: ["Tokenizers", "Support"]),
     .testTarget(name: "SchedulersTests", dependencies: ["Schedulers", "Support"]),
     .testTarget(
-      name: "PipelinesTests", dependencies: ["Adaptive", "Pipelines", "Graph", "Runtime", "Support"], swiftSettings: engine),
+      name: "PipelinesTests", dependencies: ["Adaptive", "Pipelines", "Graph", "Runtime", "Support"],
+      swiftSettings: engine),
     .testTarget(name: "AdaptiveTests", dependencies: ["Adaptive", "Support"], swiftSettings: engine),
     .testTarget(name: "ABITests", dependencies: ["CAdaDiff", "AdaDiff"], swiftSettings: engine),
     .testTarget(name: "OperatorsTests", dependencies: ["Operators", "Graph", "Support"]),

@@ -19,6 +19,19 @@ step "Swift tests"
 swift build "${testing[@]}" --build-tests
 swift test "${testing[@]}" --skip-build
 
+if [ "$(uname -m)" = x86_64 ]; then
+  step "instruction sets: kernels stay in their modules; tests on CPUs without AVX-512 and without AVX2"
+  scripts/check-isa.sh .build/release
+  if command -v qemu-x86_64 >/dev/null; then
+    for cpu in Haswell Nehalem; do
+      qemu-x86_64 -cpu "$cpu" .build/testing/release/adadiffPackageTests.xctest --testing-library swift-testing \
+        --filter 'KernelsTests|Dense'
+    done
+  else
+    echo "qemu-user is not installed: not run"
+  fi
+fi
+
 step "library: exported symbols, dependencies, behaviour when loaded"
 bash Tests/exports/check.sh .build/release/libadadiff.so
 

@@ -44,13 +44,13 @@ func gemmTile(_ depth: Int, _ a: In, _ b: In, _ c: Out, _ cStride: Int, _ accumu
     c2r = csimd_load(c + 2 &* cStride + lanes)
     c3l = csimd_load(c + 3 &* cStride)
     c3r = csimd_load(c + 3 &* cStride + lanes)
-  #if KERNELS_AVX512 || KERNELS_AVX2
+    #if KERNELS_AVX512 || KERNELS_AVX2
       c4l = csimd_load(c + 4 &* cStride)
       c4r = csimd_load(c + 4 &* cStride + lanes)
       c5l = csimd_load(c + 5 &* cStride)
       c5r = csimd_load(c + 5 &* cStride + lanes)
-  #endif
-  #if KERNELS_AVX512
+    #endif
+    #if KERNELS_AVX512
       c6l = csimd_load(c + 6 &* cStride)
       c6r = csimd_load(c + 6 &* cStride + lanes)
       c7l = csimd_load(c + 7 &* cStride)
@@ -63,7 +63,7 @@ func gemmTile(_ depth: Int, _ a: In, _ b: In, _ c: Out, _ cStride: Int, _ accumu
       c10r = csimd_load(c + 10 &* cStride + lanes)
       c11l = csimd_load(c + 11 &* cStride)
       c11r = csimd_load(c + 11 &* cStride + lanes)
-  #endif
+    #endif
   }
   var pa = a
   var pb = b
@@ -83,15 +83,15 @@ func gemmTile(_ depth: Int, _ a: In, _ b: In, _ c: Out, _ cStride: Int, _ accumu
     let a3 = csimd_splat(pa[3 &* rowStride])
     c3l = csimd_fma(a3, left, c3l)
     c3r = csimd_fma(a3, right, c3r)
-  #if KERNELS_AVX512 || KERNELS_AVX2
+    #if KERNELS_AVX512 || KERNELS_AVX2
       let a4 = csimd_splat(pa[4 &* rowStride])
       c4l = csimd_fma(a4, left, c4l)
       c4r = csimd_fma(a4, right, c4r)
       let a5 = csimd_splat(pa[5 &* rowStride])
       c5l = csimd_fma(a5, left, c5l)
       c5r = csimd_fma(a5, right, c5r)
-  #endif
-  #if KERNELS_AVX512
+    #endif
+    #if KERNELS_AVX512
       let a6 = csimd_splat(pa[6 &* rowStride])
       c6l = csimd_fma(a6, left, c6l)
       c6r = csimd_fma(a6, right, c6r)
@@ -110,7 +110,7 @@ func gemmTile(_ depth: Int, _ a: In, _ b: In, _ c: Out, _ cStride: Int, _ accumu
       let a11 = csimd_splat(pa[11 &* rowStride])
       c11l = csimd_fma(a11, left, c11l)
       c11r = csimd_fma(a11, right, c11r)
-  #endif
+    #endif
     pa += 1
     pb += tileColumns
     k &-= 1

@@ -136,8 +136,7 @@ package struct KernelTable: Sendable {
     ) -> Void
   /// `(b, rowStride, depth, columns, panel)`: packs a depth × columns piece (columns ≤ tileColumns) of a row-major
   /// matrix into one panel.
-  package var packPanel:
-    @convention(c) (UnsafePointer<Float>, Int, Int, Int, UnsafeMutablePointer<Float>) -> Void
+  package var packPanel: @convention(c) (UnsafePointer<Float>, Int, Int, Int, UnsafeMutablePointer<Float>) -> Void
   /// The same for a matrix stored transposed: element (k, n) at `b[n * rowStride + k]`.
   package var packPanelTransposed:
     @convention(c) (UnsafePointer<Float>, Int, Int, Int, UnsafeMutablePointer<Float>) -> Void

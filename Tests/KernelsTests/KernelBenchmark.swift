@@ -40,7 +40,9 @@ import Testing
       let gelu = Self.seconds { table.gelu(x, &y, 4096) } / 4096 * 1e9
       let softmax = Self.seconds { table.softmaxRow(x, &y, 4096) } / 4096 * 1e9
       if getenv("ADADIFF_BENCH") != nil {
-        print(table.name, "gemm", flops / gemm * 1e-9, "GFLOP/s; ns per element: silu", silu, "gelu", gelu, "softmax", softmax)
+        print(
+          table.name, "gemm", flops / gemm * 1e-9, "GFLOP/s; ns per element: silu", silu, "gelu", gelu, "softmax",
+          softmax)
       }
       #expect(gemm > 0)
     }

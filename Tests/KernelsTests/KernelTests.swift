@@ -80,7 +80,9 @@ let unaryCases: [UnaryCase] = [
   }
 
   @Test func extremes() {
-    let x: [Float] = [.nan, .infinity, -.infinity, 0, 88.8, 89.5, -87.5, -95, -103, -110, 1e30, -1e30, 1e-40, -1e-40, 20]
+    let x: [Float] = [
+      .nan, .infinity, -.infinity, 0, 88.8, 89.5, -87.5, -95, -103, -110, 1e30, -1e30, 1e-40, -1e-40, 20,
+    ]
     for table in Kernels.supported {
       for name in ["exp", "sigmoid", "tanh", "erf"] {
         guard let item = unaryCases.first(where: { $0.name == name }) else { continue }

@@ -53,7 +53,8 @@ import Testing
         var out = [Float](repeating: 7, count: size + 1)
         let base = x.map { (Double($0) - 0.5) * 2 }
         table.normalizeRow(x, 0.5, 2, scale, bias, &out, size)
-        #expect(worst(Array(out.prefix(size)), (0..<size).map { base[$0] * Double(scale[$0]) + Double(bias[$0]) }) < 1e-6)
+        #expect(
+          worst(Array(out.prefix(size)), (0..<size).map { base[$0] * Double(scale[$0]) + Double(bias[$0]) }) < 1e-6)
         table.normalizeRow(x, 0.5, 2, scale, nil, &out, size)
         #expect(worst(Array(out.prefix(size)), (0..<size).map { base[$0] * Double(scale[$0]) }) < 1e-6)
         table.normalizeRow(x, 0.5, 2, nil, bias, &out, size)

@@ -88,7 +88,9 @@ import Testing
         expected[i * 4 + j] = 2 * sum + 0.5 * Double(i)
       }
     }
-    let attributes: [String: Attribute] = ["transA": .int(1), "transB": .int(1), "alpha": .float(2), "beta": .float(0.5)]
+    let attributes: [String: Attribute] = [
+      "transA": .int(1), "transB": .int(1), "alpha": .float(2), "beta": .float(0.5),
+    ]
     for constants in [nil, Set([1])] {
       let y = try DenseRunner(type: "Gemm", domain: "", version: 13, attributes: attributes, constants: constants).run(
         [try Tensor(a, [5, 3]), try Tensor(b, [4, 5]), try Tensor([0, 1, 2], [3, 1])])[0]

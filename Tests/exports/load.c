@@ -23,16 +23,25 @@ static int count_threads(void) {
   return count;
 }
 
+static struct sigaction before[128];
+
+/* A parent may have left dispositions behind (nohup ignores SIGHUP): what counts is what changes. */
+static void remember_handlers(void) {
+  for (int number = 1; number < SIGRTMIN; number++) sigaction(number, NULL, &before[number]);
+}
+
+/* The first signal whose handler differs from the remembered one, or 0. */
 static int handlers_installed(void) {
   for (int number = 1; number < SIGRTMIN; number++) {
     struct sigaction action;
-    if (sigaction(number, NULL, &action) == 0 && action.sa_handler != SIG_DFL) return number;
+    if (sigaction(number, NULL, &action) == 0 && action.sa_handler != before[number].sa_handler) return number;
   }
   return 0;
 }
 
 int main(int argc, char **argv) {
   if (argc != 2) return 64;
+  remember_handlers();
   const int variables = count_environment(), threads = count_threads();
   void *library = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
   if (library == NULL) {

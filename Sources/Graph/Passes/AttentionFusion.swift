@@ -100,6 +100,7 @@ enum AttentionFusion {
     // Newer exporters guard against rows without any key: Where(IsNaN(p), 0, p). Our kernel gives 0 there.
     let readers = editor.consumers(of: weights)
     if readers.count == 2, let select = readers.map({ editor.graph.nodes[$0] }).first(where: { $0.isOperator("Where") }),
+      select.inputs.count == 3,
       editor.node(making: select.inputs[0], "IsNaN")?.inputs[0] == weights, editor.scalar(select.inputs[1]) == 0,
       select.inputs[2] == weights, let output = select.outputs.first ?? nil
     {

@@ -8,7 +8,8 @@ package enum PrecisionPass {
     guard isHalfNetwork(graph) else { return }
     let inputs = graph.inputs.filter { isHalf(graph.values[$0.index].type) }
     let outputs = graph.outputs.filter { isHalf(graph.values[$0.index].type) }
-    let types = Dictionary(uniqueKeysWithValues: (inputs + outputs).map { ($0, graph.values[$0.index].type) })
+    let types = Dictionary(
+      (inputs + outputs).map { ($0, graph.values[$0.index].type) }, uniquingKeysWith: { first, _ in first })
 
     var renamed: [ValueID: ValueID] = [:]
     var entry: [Node] = []

@@ -102,7 +102,8 @@ struct AttentionCore {
   private static func slotFloatCount(size: Int, valueSize: Int, _ kernels: KernelTable) -> Int {
     let g = kernels.gemm
     let rows = blockRows(kernels)
-    let floats = rows * g.rowStride * (depthBlocks(size, kernels) + 1) + rows * (valueSize + 2) + g.tileRows * g.tileColumns
+    let floats =
+      rows * g.rowStride * (depthBlocks(size, kernels) + 1) + rows * (valueSize + 2) + g.tileRows * g.tileColumns
     return (floats + 15) & ~15
   }
 

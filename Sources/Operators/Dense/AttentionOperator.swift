@@ -89,9 +89,11 @@ struct AttentionOperator: Operator {
     let k = try inputs.input(1, named: "K")
     let v = try inputs.input(2, named: "V")
     try q.expectType(realTypes, named: "Q")
-    let others = [(k, "K"), (v, "V")] + [(4, "past_key"), (5, "past_value")].compactMap { index, name in
-      inputs.optionalInput(index).map { ($0, name) }
-    }
+    let others =
+      [(k, "K"), (v, "V")]
+      + [(4, "past_key"), (5, "past_value")].compactMap { index, name in
+        inputs.optionalInput(index).map { ($0, name) }
+      }
     for (info, name) in others { try info.expectType([q.type], named: name) }
     let s = try sizes(
       q.shape, k.shape, v.shape, past: inputs.optionalInput(4)?.shape, pastValue: inputs.optionalInput(5)?.shape)
@@ -131,7 +133,8 @@ struct AttentionOperator: Operator {
   private func strides(_ tensor: Tensor, heads: Int) -> (Int, Int, Int) {
     let shape = tensor.shape
     return tensor.rank == 3
-      ? (shape[1] * shape[2], shape[2] / heads, shape[2]) : (shape[1] * shape[2] * shape[3], shape[2] * shape[3], shape[3])
+      ? (shape[1] * shape[2], shape[2] / heads, shape[2])
+      : (shape[1] * shape[2] * shape[3], shape[2] * shape[3], shape[3])
   }
 
   /// past and new positions in one (batch, heads, keys, size) tensor.

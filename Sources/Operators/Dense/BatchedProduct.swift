@@ -55,7 +55,8 @@ struct BatchedProduct {
 /// Integer and float64 products without packing: float64 through BLAS, integers with wrapping arithmetic.
 enum PlainProduct {
   static func integers<T: FixedWidthInteger>(
-    _ shape: MatMulShape, _ a: UnsafePointer<T>, _ b: UnsafePointer<T>, _ c: UnsafeMutablePointer<T>, context: RunContext
+    _ shape: MatMulShape, _ a: UnsafePointer<T>, _ b: UnsafePointer<T>, _ c: UnsafeMutablePointer<T>,
+    context: RunContext
   ) throws {
     let aIndex = shape.operandIndices(shape.aBatch)
     let bIndex = shape.operandIndices(shape.bBatch)

@@ -185,7 +185,8 @@ struct EinsumOperator: Operator {
 
   /// Elements of `source` in the order of `labels`.
   private func gather(
-    _ source: UnsafePointer<Float>, _ strides: [Int], _ labels: [Int], _ plan: Plan, _ target: UnsafeMutablePointer<Float>
+    _ source: UnsafePointer<Float>, _ strides: [Int], _ labels: [Int], _ plan: Plan,
+    _ target: UnsafeMutablePointer<Float>
   ) {
     var odometer = Odometer(labels.map { plan.sizes[$0] }, [labels.map { strides[$0] }])
     for i in 0..<labels.reduce(1, { $0 * plan.sizes[$1] }) {

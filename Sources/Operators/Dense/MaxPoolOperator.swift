@@ -91,7 +91,9 @@ struct MaxUnpoolOperator: Operator {
     for axis in 0..<rank {
       shape.append((x[axis + 2] - 1) * strides[axis] - pads[axis] - pads[axis + rank] + kernel[axis])
     }
-    guard shape.allSatisfy({ $0 >= 0 }) else { throw Failure(.shapeMismatch, "negative output size", actual: "\(shape)") }
+    guard shape.allSatisfy({ $0 >= 0 }) else {
+      throw Failure(.shapeMismatch, "negative output size", actual: "\(shape)")
+    }
     return shape
   }
 

@@ -49,7 +49,8 @@ struct RotaryEmbeddingOperator: Operator {
       try cache.expectType([x.type], named: name)
       if inputs.optionalInput(3) != nil {
         guard cache.shape.count == 2, cache.shape[1] == s.rotated / 2 else {
-          throw Failure(.shapeMismatch, "shape of '\(name)'", expected: "(n, \(s.rotated / 2))", actual: "\(cache.shape)")
+          throw Failure(
+            .shapeMismatch, "shape of '\(name)'", expected: "(n, \(s.rotated / 2))", actual: "\(cache.shape)")
         }
       } else {
         try cache.expectShape([s.batch, s.positions, s.rotated / 2], named: name)

@@ -11,7 +11,9 @@ struct WidenedOperator: Operator {
 
   static func isNarrow(_ type: DataType) -> Bool { type == .float16 || type == .bfloat16 }
 
-  private func narrowType(_ types: [DataType?]) -> DataType? { types.lazy.compactMap { $0 }.first(where: Self.isNarrow) }
+  private func narrowType(_ types: [DataType?]) -> DataType? {
+    types.lazy.compactMap { $0 }.first(where: Self.isNarrow)
+  }
 
   private func widened(_ inputs: [ValueInfo?]) -> [ValueInfo?] {
     inputs.map { info in

@@ -72,6 +72,8 @@ struct Specialization {
       guard known else { return nodes.append(node) }
       let implementation = try make(node)
       guard let described = try implementation.outputs(for: inputs) else { return nodes.append(node) }
+      // From here on sizes are multiplied without looking.
+      for info in described { _ = try CheckedSize.product(info.shape, of: "output shape") }
       for index in described.count..<max(described.count, node.outputs.count) where node.outputs[index] != nil {
         throw Failure(.corrupt, "the operator has no output \(index)")
       }

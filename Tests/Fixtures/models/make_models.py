@@ -18,6 +18,7 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from onnx import numpy_helper
+from onnxruntime.quantization import QuantType, quantize_dynamic
 from transformers import CLIPTextConfig, CLIPTextModel
 
 warnings.filterwarnings("ignore")
@@ -126,8 +127,37 @@ def clip_text_gelu(width):
     return text(width, "gelu", "sdpa")
 
 
+class Scripted(torch.nn.Module):
+    """Control flow on data, which the exporter writes as If and Loop."""
+
+    def forward(self, x: torch.Tensor, count: torch.Tensor):
+        total = torch.zeros_like(x)
+        for i in range(int(count)):
+            total = total + x * i
+            if bool(total.sum() > 10.0):
+                total = total - x.relu()
+        return total
+
+
+def control_flow(width):
+    return torch.jit.script(Scripted()), dict(x=torch.randn(2, width), count=torch.tensor(7)), {"x": {0: "batch"}}, 17
+
+
+def vae_decoder_half(width):
+    module, inputs, axes, opset = vae_decoder(width)
+    return module.half(), {key: value.half() for key, value in inputs.items()}, axes, opset
+
+
+def sd15_dynamo(width):
+    """torch's newer exporter."""
+    return Wrapped(unet(width), call_unet), unet_inputs(width), None, 18
+
+
 CASES = dict(sd15=sd15, sd15_opset14=sd15_opset14, sd21=sd21, sdxl=sdxl, vae_decoder=vae_decoder,
-             vae_encoder=vae_encoder, clip_text=clip_text, clip_text_gelu=clip_text_gelu)
+             vae_encoder=vae_encoder, clip_text=clip_text, clip_text_gelu=clip_text_gelu,
+             control_flow=control_flow, sd15_dynamo=sd15_dynamo, vae_decoder_half=vae_decoder_half)
+# Made from another case by ONNX Runtime's own quantiser.
+QUANTIZED = dict(clip_text_int8="clip_text")
 
 
 def randomize(model):
@@ -147,14 +177,34 @@ def write(folder, name, case, width):
     os.makedirs(data, exist_ok=True)
     with torch.no_grad():
         torch.onnx.export(module, tuple(inputs.values()), path, input_names=list(inputs), output_names=["output"],
-                          opset_version=opset, dynamo=False, dynamic_axes=axes)
+                          opset_version=opset, dynamo=name.endswith("_dynamo"),
+                          dynamic_axes=None if name.endswith("_dynamo") else axes)
     model = onnx.load(path)
-    for node in model.graph.node:
-        node.ClearField("doc_string")
-    del model.graph.value_info[:]
+    if not any(attribute.HasField("g") for node in model.graph.node for attribute in node.attribute):
+        shorten(model.graph)
     onnx.save(model, path)
     store(data, path, {key: value.numpy() for key, value in inputs.items()})
     print(name, len(model.graph.node), "nodes", os.path.getsize(path) // 1024, "KiB")
+
+
+def shorten(graph):
+    """Numbers instead of the exporter's long names, which are most of a small file."""
+    kept = {value.name for value in list(graph.input) + list(graph.output)} | {""}
+    names = {}
+
+    def short(name):
+        return name if name in kept else names.setdefault(name, str(len(names)))
+
+    for tensor in graph.initializer:
+        tensor.name = short(tensor.name)
+        tensor.ClearField("doc_string")
+    for number, node in enumerate(graph.node):
+        node.ClearField("doc_string")
+        del node.metadata_props[:]
+        node.name = f"n{number}"
+        node.input[:] = [short(name) for name in node.input]
+        node.output[:] = [short(name) for name in node.output]
+    del graph.value_info[:]
 
 
 def store(data, path, feed):
@@ -168,7 +218,22 @@ def store(data, path, feed):
 
 def save(path, array):
     with open(path, "wb") as file:
-        file.write(numpy_helper.from_array(np.ascontiguousarray(array)).SerializeToString())
+        file.write(numpy_helper.from_array(np.array(array, order="C")).SerializeToString())
+
+
+def write_quantized(folder, name, source):
+    path = os.path.join(folder, name, "model.onnx")
+    data = os.path.join(folder, name, "test_data_set_0")
+    os.makedirs(data, exist_ok=True)
+    quantize_dynamic(os.path.join(folder, source, "model.onnx"), path, weight_type=QuantType.QUInt8)
+    feed = {}
+    for index, entry in enumerate(onnxruntime.InferenceSession(path).get_inputs()):
+        tensor = onnx.TensorProto()
+        with open(os.path.join(folder, source, "test_data_set_0", f"input_{index}.pb"), "rb") as file:
+            tensor.ParseFromString(file.read())
+        feed[entry.name] = numpy_helper.to_array(tensor)
+    store(data, path, feed)
+    print(name, os.path.getsize(path) // 1024, "KiB")
 
 
 if __name__ == "__main__":
@@ -177,5 +242,8 @@ if __name__ == "__main__":
     arguments.add_argument("names", nargs="*")
     arguments.add_argument("--width", type=int, default=8)
     arguments = arguments.parse_args()
-    for wanted in arguments.names or CASES:
-        write(arguments.out, wanted, CASES[wanted], arguments.width)
+    for wanted in arguments.names or [*CASES, *QUANTIZED]:
+        if wanted in QUANTIZED:
+            write_quantized(arguments.out, wanted, QUANTIZED[wanted])
+        else:
+            write(arguments.out, wanted, CASES[wanted], arguments.width)
