@@ -31,7 +31,9 @@ func made(
 }
 
 /// The live object behind a handle, or a failure that names the argument.
-func object<Object: AnyObject>(_ handle: OpaquePointer?, _ name: String, as kind: Object.Type = Object.self) throws -> Object {
+func object<Object: AnyObject>(_ handle: OpaquePointer?, _ name: String, as kind: Object.Type = Object.self) throws
+  -> Object
+{
   guard let handle else { throw Failure(.invalidArgument, "argument '\(name)' is NULL") }
   guard let object = HandleTable.shared.find(handle, as: kind) else {
     throw Failure(.invalidArgument, "argument '\(name)' is not a live handle of its kind (freed, or of another kind)")

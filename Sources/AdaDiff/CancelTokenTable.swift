@@ -66,7 +66,9 @@ enum CancelTokenTable {
   }
 
   /// Slot and generation that a handle names, or nil when it is no token handle.
-  private static func decode(_ token: OpaquePointer?) -> (slot: UnsafeMutablePointer<Slot>, generation: UInt64, index: Int)? {
+  private static func decode(_ token: OpaquePointer?) -> (
+    slot: UnsafeMutablePointer<Slot>, generation: UInt64, index: Int
+  )? {
     let bits = UInt(bitPattern: token)
     guard bits & 0xF == tag else { return nil }
     let index = Int(bits >> 4 & (1 << indexBits - 1))

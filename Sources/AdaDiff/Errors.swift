@@ -53,7 +53,9 @@ public func adadiff_error_file(_ error: OpaquePointer?) -> UnsafePointer<CChar>?
 public func adadiff_error_node(_ error: OpaquePointer?) -> UnsafePointer<CChar>? { find(error)?.node.pointer }
 
 @c @implementation
-public func adadiff_error_operator(_ error: OpaquePointer?) -> UnsafePointer<CChar>? { find(error)?.operatorType.pointer }
+public func adadiff_error_operator(_ error: OpaquePointer?) -> UnsafePointer<CChar>? {
+  find(error)?.operatorType.pointer
+}
 
 @c @implementation
 public func adadiff_error_expected(_ error: OpaquePointer?) -> UnsafePointer<CChar>? { find(error)?.expected.pointer }

@@ -48,7 +48,8 @@ public func adadiff_option_describe(
   mapped(error) {
     let index = try NamedOptions.index(of: text(name, "name"))
     guard let info else { throw Failure(.invalidArgument, "argument 'info' is NULL") }
-    try checkStructSize(info.pointee.struct_size, minimum: MemoryLayout<adadiff_option_info>.size, of: "adadiff_option_info")
+    try checkStructSize(
+      info.pointee.struct_size, minimum: MemoryLayout<adadiff_option_info>.size, of: "adadiff_option_info")
     let option = NamedOptions.table[index]
     let texts = optionTexts[index]
     info.pointee.name = texts.name.pointer

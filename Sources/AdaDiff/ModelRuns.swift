@@ -38,7 +38,8 @@ private func run(
   let profiler = options.named.generation.profile ? Profiler() : nil
   let start = Clock.milliseconds()
   let results = try model.run(
-    feeds, outputs: outputs, options: RunOptions(checkCancelled: { try callbacks.checkCancelled() }, profiler: profiler))
+    feeds, outputs: outputs, options: RunOptions(checkCancelled: { try callbacks.checkCancelled() }, profiler: profiler)
+  )
   var report: [String: JSON] = ["milliseconds": JSON(Clock.milliseconds() - start)]
   if let profiler { report["operators"] = GenerationReport.operators(profiler) }
   return (results, .object(report))

@@ -100,7 +100,9 @@ private func dim(_ port: Port?, _ axis: Int32) -> (size: Int64, name: CText?)? {
 }
 
 @c @implementation
-public func adadiff_model_input_count(_ model: OpaquePointer?) -> Int32 { Int32(clamping: ports(model, \.inputs).count) }
+public func adadiff_model_input_count(_ model: OpaquePointer?) -> Int32 {
+  Int32(clamping: ports(model, \.inputs).count)
+}
 
 @c @implementation
 public func adadiff_model_input_name(_ model: OpaquePointer?, _ index: Int32) -> UnsafePointer<CChar>? {
@@ -123,7 +125,9 @@ public func adadiff_model_input_dim(_ model: OpaquePointer?, _ index: Int32, _ a
 }
 
 @c @implementation
-public func adadiff_model_input_dim_name(_ model: OpaquePointer?, _ index: Int32, _ axis: Int32) -> UnsafePointer<CChar>? {
+public func adadiff_model_input_dim_name(_ model: OpaquePointer?, _ index: Int32, _ axis: Int32) -> UnsafePointer<
+  CChar
+>? {
   dim(port(model, \.inputs, index), axis)?.name.pointer
 }
 
@@ -153,6 +157,8 @@ public func adadiff_model_output_dim(_ model: OpaquePointer?, _ index: Int32, _ 
 }
 
 @c @implementation
-public func adadiff_model_output_dim_name(_ model: OpaquePointer?, _ index: Int32, _ axis: Int32) -> UnsafePointer<CChar>? {
+public func adadiff_model_output_dim_name(_ model: OpaquePointer?, _ index: Int32, _ axis: Int32) -> UnsafePointer<
+  CChar
+>? {
   dim(port(model, \.outputs, index), axis)?.name.pointer
 }

@@ -33,7 +33,9 @@ public func adadiff_options_copy(_ options: OpaquePointer?) -> OpaquePointer? {
 }
 
 @c @implementation
-public func adadiff_options_free(_ options: OpaquePointer?) { HandleTable.shared.remove(options, as: OptionsObject.self) }
+public func adadiff_options_free(_ options: OpaquePointer?) {
+  HandleTable.shared.remove(options, as: OptionsObject.self)
+}
 
 @c @implementation
 public func adadiff_options_set_string(
@@ -48,7 +50,9 @@ public func adadiff_options_set_string(
 public func adadiff_options_set_int(
   _ options: OpaquePointer?, _ name: UnsafePointer<CChar>?, _ value: Int64, _ error: HandleSlot?
 ) -> adadiff_status {
-  mapped(error) { try object(options, "options", as: OptionsObject.self).named.set(text(name, "name"), .int(Int(value))) }
+  mapped(error) {
+    try object(options, "options", as: OptionsObject.self).named.set(text(name, "name"), .int(Int(value)))
+  }
 }
 
 @c @implementation
@@ -114,7 +118,9 @@ public func adadiff_options_set_log(
   _ error: HandleSlot?
 ) -> adadiff_status {
   mapped(error) {
-    guard LogLevel(rawValue: level) != nil else { throw Failure(.outOfRange, "unknown log level \(level)", expected: "0…3") }
+    guard LogLevel(rawValue: level) != nil else {
+      throw Failure(.outOfRange, "unknown log level \(level)", expected: "0…3")
+    }
     try object(options, "options", as: OptionsObject.self).log = callback.map { ($0, user, level) }
   }
 }

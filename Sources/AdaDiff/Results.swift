@@ -71,7 +71,9 @@ public func adadiff_result_save_png(
 }
 
 @c @implementation
-public func adadiff_result_latents(_ result: OpaquePointer?, _ dims: UnsafeMutablePointer<Int64>?) -> UnsafePointer<Float>? {
+public func adadiff_result_latents(_ result: OpaquePointer?, _ dims: UnsafeMutablePointer<Int64>?) -> UnsafePointer<
+  Float
+>? {
   guard let latents = find(result)?.result.latents else { return nil }
   if let dims {
     for (axis, size) in latents.shape.enumerated() where axis < 4 { dims[axis] = Int64(size) }
@@ -90,7 +92,9 @@ public func adadiff_result_seed(_ result: OpaquePointer?) -> Int64 {
 }
 
 @c @implementation
-public func adadiff_result_scheduler(_ result: OpaquePointer?) -> UnsafePointer<CChar>? { find(result)?.scheduler.pointer }
+public func adadiff_result_scheduler(_ result: OpaquePointer?) -> UnsafePointer<CChar>? {
+  find(result)?.scheduler.pointer
+}
 
 @c @implementation
 public func adadiff_result_steps_planned(_ result: OpaquePointer?) -> Int32 {
@@ -149,12 +153,16 @@ public func adadiff_result_policy_choice_count(_ result: OpaquePointer?) -> Int3
 
 @c @implementation
 public func adadiff_result_policy_choice(_ result: OpaquePointer?, _ index: Int32) -> Int32 {
-  guard let choices = find(result)?.result.report.decision.choices, choices.indices.contains(Int(index)) else { return -1 }
+  guard let choices = find(result)?.result.report.decision.choices, choices.indices.contains(Int(index)) else {
+    return -1
+  }
   return Int32(clamping: choices[Int(index)])
 }
 
 @c @implementation
 public func adadiff_result_policy_probability(_ result: OpaquePointer?, _ index: Int32) -> Double {
-  guard let all = find(result)?.result.report.decision.probabilities, all.indices.contains(Int(index)) else { return -1 }
+  guard let all = find(result)?.result.report.decision.probabilities, all.indices.contains(Int(index)) else {
+    return -1
+  }
   return all[Int(index)]
 }

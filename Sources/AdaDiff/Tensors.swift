@@ -159,4 +159,6 @@ public func adadiff_tensors_report(_ tensors: OpaquePointer?) -> UnsafePointer<C
 }
 
 @c @implementation
-public func adadiff_tensors_free(_ tensors: OpaquePointer?) { HandleTable.shared.remove(tensors, as: TensorsObject.self) }
+public func adadiff_tensors_free(_ tensors: OpaquePointer?) {
+  HandleTable.shared.remove(tensors, as: TensorsObject.self)
+}

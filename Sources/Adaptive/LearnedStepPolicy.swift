@@ -44,7 +44,8 @@ public final class LearnedStepPolicy: StepPolicy {
     }
     stepSet = try listed.map { entry in
       guard let steps = entry.int, (1...1000).contains(steps) else {
-        throw bad("'step_set' holds something else than numbers of steps", expected: "integers 1…1000", actual: entry.text)
+        throw bad(
+          "'step_set' holds something else than numbers of steps", expected: "integers 1…1000", actual: entry.text)
       }
       return steps
     }
@@ -66,7 +67,8 @@ public final class LearnedStepPolicy: StepPolicy {
     self.pool = pool
     do {
       model = try Model(path: folder + "/" + graph, options: ModelOptions(pool: pool))
-      for required in ["last_hidden_state", "attention_mask"] where !model.inputs.contains(where: { $0.name == required }) {
+      for required in ["last_hidden_state", "attention_mask"]
+      where !model.inputs.contains(where: { $0.name == required }) {
         throw Failure(
           .corrupt, "the policy network has no input '\(required)'",
           actual: model.inputs.map(\.name).joined(separator: ", "))

@@ -16,7 +16,8 @@ enum Guidance {
   /// Brings the standard deviation of each guided image back towards that of the conditional prediction (Lin et al.
   /// 2024, section 3.4): `guided *= rescale * deviation(conditional) / deviation(guided) + 1 - rescale`.
   static func rescale(
-    _ guided: UnsafeMutablePointer<Float>, conditional: UnsafePointer<Float>, images: Int, elements: Int, rescale: Double
+    _ guided: UnsafeMutablePointer<Float>, conditional: UnsafePointer<Float>, images: Int, elements: Int,
+    rescale: Double
   ) {
     for image in 0..<images {
       let offset = image * elements

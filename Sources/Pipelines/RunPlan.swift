@@ -23,8 +23,12 @@ struct RunPlan {
         .shapeMismatch, "initial latents must have four dimensions", expected: "(count, channels, height, width)",
         actual: "\(given)")
     }
-    width = options.width ?? given.map { $0[3].multipliedReportingOverflow(by: folder.vaeScale).partialValue } ?? pipeline.width
-    height = options.height ?? given.map { $0[2].multipliedReportingOverflow(by: folder.vaeScale).partialValue } ?? pipeline.height
+    width =
+      options.width ?? given.map { $0[3].multipliedReportingOverflow(by: folder.vaeScale).partialValue }
+      ?? pipeline.width
+    height =
+      options.height ?? given.map { $0[2].multipliedReportingOverflow(by: folder.vaeScale).partialValue }
+      ?? pipeline.height
     for (name, size) in [("width", width), ("height", height)] {
       guard size >= folder.vaeScale, size <= 16384, size % folder.vaeScale == 0 else {
         throw Failure(
@@ -35,7 +39,8 @@ struct RunPlan {
     latentShape = [options.count, folder.latentChannels, height / folder.vaeScale, width / folder.vaeScale]
     if let given, given != latentShape {
       throw Failure(
-        .shapeMismatch, "initial latents have another shape than the run", expected: "\(latentShape)", actual: "\(given)")
+        .shapeMismatch, "initial latents have another shape than the run", expected: "\(latentShape)",
+        actual: "\(given)")
     }
     let elements = try CheckedSize.product(latentShape, of: "latents")
     guard elements <= Self.maximumLatentElements else {

@@ -36,7 +36,8 @@ struct Sampling {
         latents: latents, inputScale: scheduler.modelInputScale(call: call), timestep: timesteps[call])
       guard prediction.isFinite else {
         throw Failure(
-          .notFinite, "the prediction of step \(call + 1) of \(timesteps.count) holds NaN or infinity", component: "unet")
+          .notFinite, "the prediction of step \(call + 1) of \(timesteps.count) holds NaN or infinity",
+          component: "unet")
       }
       try withExtendedLifetime(prediction) {
         try scheduler.step(

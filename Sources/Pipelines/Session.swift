@@ -101,7 +101,8 @@ struct Run {
   private func makeScheduler(steps: Int) throws(Failure) -> any Scheduler {
     do throws(Failure) {
       return try SchedulerFactory.make(
-        className: plan.options.scheduler, configuration: pipeline.folder.scheduler, steps: steps, eta: plan.options.eta)
+        className: plan.options.scheduler, configuration: pipeline.folder.scheduler, steps: steps, eta: plan.options.eta
+      )
     } catch {
       throw error.adding(component: "scheduler")
     }

@@ -41,7 +41,8 @@ extension Tensor {
       for index in 0..<count {
         let bits = from[index].bitPattern
         into[index] =
-          from[index].isNaN ? UInt16(truncatingIfNeeded: bits >> 16) | 0x40 : UInt16((bits &+ 0x7FFF &+ (bits >> 16 & 1)) >> 16)
+          from[index].isNaN
+          ? UInt16(truncatingIfNeeded: bits >> 16) | 0x40 : UInt16((bits &+ 0x7FFF &+ (bits >> 16 & 1)) >> 16)
       }
     default: throw Failure(.typeMismatch, "the graph wants a type that floats cannot become", actual: target.name)
     }

@@ -70,7 +70,9 @@ struct JSONParser {
     let digitsStart = position
     let integerDigits = skipDigits()
     guard integerDigits > 0 else { throw failure("expected a value") }
-    guard integerDigits == 1 || bytes[digitsStart] != UInt8(ascii: "0") else { throw failure("leading zero in a number") }
+    guard integerDigits == 1 || bytes[digitsStart] != UInt8(ascii: "0") else {
+      throw failure("leading zero in a number")
+    }
     if current == UInt8(ascii: ".") {
       position += 1
       guard skipDigits() > 0 else { throw failure("expected digits after the decimal point") }

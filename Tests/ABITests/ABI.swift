@@ -20,7 +20,9 @@ enum ABI {
     var error: OpaquePointer?
     let status = call(&error)
     defer { adadiff_error_free(error) }
-    if status == ADADIFF_OK { return error == nil ? nil : CallFailure(status: -1, message: "error on success", text: "") }
+    if status == ADADIFF_OK {
+      return error == nil ? nil : CallFailure(status: -1, message: "error on success", text: "")
+    }
     guard error != nil, adadiff_error_status(error) == status else {
       return CallFailure(status: -1, message: "no error object", text: "")
     }

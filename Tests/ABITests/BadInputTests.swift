@@ -10,7 +10,10 @@ struct DamagedPipeline: Sendable, CustomStringConvertible {
   var words: [String]
   var damage: @Sendable (String) throws -> Void
 
-  init(_ description: String, _ status: adadiff_status_code, _ words: [String], _ damage: @escaping @Sendable (String) throws -> Void) {
+  init(
+    _ description: String, _ status: adadiff_status_code, _ words: [String],
+    _ damage: @escaping @Sendable (String) throws -> Void
+  ) {
     self.description = description
     self.status = status
     self.words = words
@@ -46,49 +49,65 @@ struct DamagedPipeline: Sendable, CustomStringConvertible {
     .init("no model_index.json", ADADIFF_NOT_FOUND, ["model_index.json"], remove("model_index.json")),
     .init("model_index.json is no JSON", ADADIFF_CORRUPT, ["model_index.json"], write("model_index.json", "{\"a\": ")),
     .init("model_index.json is a list", ADADIFF_CORRUPT, ["model_index.json"], write("model_index.json", "[1]")),
-    .init("deeply nested JSON", ADADIFF_CORRUPT, ["model_index.json"],
+    .init(
+      "deeply nested JSON", ADADIFF_CORRUPT, ["model_index.json"],
       write("model_index.json", String(repeating: "[", count: 100_000))),
     .init("empty model_index.json", ADADIFF_CORRUPT, ["model_index.json"], write("model_index.json", "")),
     .init("no pipeline class", ADADIFF_CORRUPT, ["_class_name"], write("model_index.json", "{}")),
-    .init("another pipeline class", ADADIFF_UNSUPPORTED, ["FluxPipeline"],
+    .init(
+      "another pipeline class", ADADIFF_UNSUPPORTED, ["FluxPipeline"],
       replace("model_index.json", "StableDiffusionPipeline", "FluxPipeline")),
     .init("no scheduler", ADADIFF_NOT_FOUND, ["scheduler_config.json"], remove("scheduler")),
-    .init("scheduler configuration is a number", ADADIFF_CORRUPT, ["scheduler"],
+    .init(
+      "scheduler configuration is a number", ADADIFF_CORRUPT, ["scheduler"],
       write("scheduler/scheduler_config.json", "5")),
     .init("no text encoder", ADADIFF_NOT_FOUND, ["text_encoder"], remove("text_encoder/model.onnx")),
     .init("no network", ADADIFF_NOT_FOUND, ["unet"], remove("unet/model.onnx")),
     .init("truncated network", ADADIFF_CORRUPT, ["unet", "model.onnx"], truncate("unet/model.onnx", to: 0.5)),
-    .init("network is text", ADADIFF_CORRUPT, ["unet", "model.onnx"], write("unet/model.onnx", "hello, this is not ONNX")),
+    .init(
+      "network is text", ADADIFF_CORRUPT, ["unet", "model.onnx"], write("unet/model.onnx", "hello, this is not ONNX")),
     .init("empty network", ADADIFF_CORRUPT, ["unet", "model.onnx"], truncate("unet/model.onnx", to: 0)),
-    .init("channels are a text", ADADIFF_CORRUPT, ["in_channels", "unet/config.json"],
+    .init(
+      "channels are a text", ADADIFF_CORRUPT, ["in_channels", "unet/config.json"],
       replace("unet/config.json", "\"in_channels\": 4", "\"in_channels\": \"4\"")),
-    .init("negative channels", ADADIFF_OUT_OF_RANGE, ["in_channels"],
+    .init(
+      "negative channels", ADADIFF_OUT_OF_RANGE, ["in_channels"],
       replace("unet/config.json", "\"in_channels\": 4", "\"in_channels\": -4")),
-    .init("channels that the graph does not have", ADADIFF_SHAPE_MISMATCH, ["unet"],
+    .init(
+      "channels that the graph does not have", ADADIFF_SHAPE_MISMATCH, ["unet"],
       { folder in
         try replace("unet/config.json", "\"in_channels\": 4", "\"in_channels\": 5")(folder)
         try replace("unet/config.json", "\"out_channels\": 4", "\"out_channels\": 5")(folder)
         try replace("vae_decoder/config.json", "\"latent_channels\": 4", "\"latent_channels\": 5")(folder)
       }),
-    .init("absurd sample size", ADADIFF_OUT_OF_RANGE, ["sample_size"],
+    .init(
+      "absurd sample size", ADADIFF_OUT_OF_RANGE, ["sample_size"],
       replace("unet/config.json", "\"sample_size\": 8", "\"sample_size\": 9000000000")),
-    .init("SDXL embeddings", ADADIFF_UNSUPPORTED, ["text_time"],
+    .init(
+      "SDXL embeddings", ADADIFF_UNSUPPORTED, ["text_time"],
       replace("unet/config.json", "\"addition_embed_type\": null", "\"addition_embed_type\": \"text_time\"")),
-    .init("features that do not fit", ADADIFF_SHAPE_MISMATCH, ["cross_attention_dim"],
+    .init(
+      "features that do not fit", ADADIFF_SHAPE_MISMATCH, ["cross_attention_dim"],
       replace("unet/config.json", "\"cross_attention_dim\": 32", "\"cross_attention_dim\": 64")),
-    .init("zero scaling factor", ADADIFF_OUT_OF_RANGE, ["scaling_factor"],
+    .init(
+      "zero scaling factor", ADADIFF_OUT_OF_RANGE, ["scaling_factor"],
       replace("vae_decoder/config.json", "\"scaling_factor\": 0.2", "\"scaling_factor\": 0")),
     .init("no vocabulary", ADADIFF_NOT_FOUND, ["vocab.json"], remove("tokenizer/vocab.json")),
     .init("broken vocabulary", ADADIFF_CORRUPT, ["vocab.json"], write("tokenizer/vocab.json", "{\"a\": \"b\"}")),
-    .init("vocabulary of another model", ADADIFF_CORRUPT, ["vocab"],
+    .init(
+      "vocabulary of another model", ADADIFF_CORRUPT, ["vocab"],
       replace("text_encoder/config.json", "\"vocab_size\": 525", "\"vocab_size\": 100")),
     .init("broken policy", ADADIFF_CORRUPT, ["policy"], write("policy/policy.json", "{\"format\": 1}")),
-    .init("policy of the future", ADADIFF_UNSUPPORTED, ["policy", "format"], write("policy/policy.json", "{\"format\": 2}")),
-    .init("policy that leaves its folder", ADADIFF_CORRUPT, ["policy"],
+    .init(
+      "policy of the future", ADADIFF_UNSUPPORTED, ["policy", "format"], write("policy/policy.json", "{\"format\": 2}")),
+    .init(
+      "policy that leaves its folder", ADADIFF_CORRUPT, ["policy"],
       replace("policy/policy.json", "policy.onnx", "../unet/model.onnx")),
-    .init("policy with absurd steps", ADADIFF_CORRUPT, ["step_set"],
+    .init(
+      "policy with absurd steps", ADADIFF_CORRUPT, ["step_set"],
       replace("policy/policy.json", "50", "5000")),
-    .init("policy of another text encoder", ADADIFF_SHAPE_MISMATCH, ["policy", "hidden size"],
+    .init(
+      "policy of another text encoder", ADADIFF_SHAPE_MISMATCH, ["policy", "hidden size"],
       replace("policy/policy.json", "\"hidden_size\": 32", "\"hidden_size\": 33")),
     .init("no policy network", ADADIFF_NOT_FOUND, ["policy.onnx"], remove("policy/policy.onnx")),
   ]
@@ -182,11 +201,18 @@ struct BadRun: Sendable, CustomStringConvertible {
       var handle: OpaquePointer?
       let cases: [(String, CallFailure?)] = [
         ("'prompt' is NULL", ABI.failure { adadiff_session_generate(session, nil, options, &result, $0) }),
-        ("'prompt' is not valid UTF-8", ABI.failure { adadiff_session_generate(session, invalid, options, &result, $0) }),
+        (
+          "'prompt' is not valid UTF-8",
+          ABI.failure { adadiff_session_generate(session, invalid, options, &result, $0) }
+        ),
         ("'result' is NULL", ABI.failure { adadiff_session_generate(session, "a", options, nil, $0) }),
         ("'session' is NULL", ABI.failure { adadiff_session_generate(nil, "a", options, &result, $0) }),
-        ("'session' is not a live handle", ABI.failure { adadiff_session_generate(options, "a", options, &result, $0) }),
-        ("'options' is not a live handle", ABI.failure { adadiff_session_generate(session, "a", session, &result, $0) }),
+        (
+          "'session' is not a live handle", ABI.failure { adadiff_session_generate(options, "a", options, &result, $0) }
+        ),
+        (
+          "'options' is not a live handle", ABI.failure { adadiff_session_generate(session, "a", session, &result, $0) }
+        ),
         ("'path' is NULL", ABI.failure { adadiff_pipeline_open(nil, nil, &handle, $0) }),
         ("'pipeline' is NULL", ABI.failure { adadiff_pipeline_open("x", nil, nil, $0) }),
         ("'pipeline' is NULL", ABI.failure { adadiff_session_new(nil, &handle, $0) }),

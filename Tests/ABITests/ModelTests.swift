@@ -55,7 +55,8 @@ import Testing
     #expect(adadiff_model_input_rank(model, 9) == -1)
     #expect(adadiff_model_output_count(model) == 1)
     #expect(ABI.string(adadiff_model_output_name(model, 0)) == "logits")
-    let info = try JSONSerialization.jsonObject(with: Data(ABI.string(adadiff_model_info(model)).utf8)) as? [String: Any]
+    let info =
+      try JSONSerialization.jsonObject(with: Data(ABI.string(adadiff_model_info(model)).utf8)) as? [String: Any]
     #expect(info?["parameters"] as? Int ?? 0 >= 32 * 4)
     adadiff_model_free(model)
   }
@@ -127,7 +128,11 @@ import Testing
       (fail { $0[0].dims = nil }, ADADIFF_INVALID_ARGUMENT, "dims"),
       (fail { $0[0].data = nil }, ADADIFF_INVALID_ARGUMENT, "data"),
       (fail { $0[0].byte_count -= 4 }, ADADIFF_SHAPE_MISMATCH, "byte_count"),
-      (fail { $0[0].rank = 0; $0[0].byte_count = 4 }, ADADIFF_SHAPE_MISMATCH, "last_hidden_state"),
+      (
+        fail {
+          $0[0].rank = 0; $0[0].byte_count = 4
+        }, ADADIFF_SHAPE_MISMATCH, "last_hidden_state"
+      ),
     ]
     for (failure, status, word) in cases {
       #expect(failure?.status == status, "\(word): \(failure.map(String.init(describing:)) ?? "success")")

@@ -18,7 +18,8 @@ import Testing
     let seen = Unmanaged<Seen>.fromOpaque(user).takeUnretainedValue()
     let name = String(cString: progress.pointee.stage_name)
     if seen.stages.last != name { seen.stages.append(name) }
-    return progress.pointee.stage == ADADIFF_STAGE_DENOISE && Int(progress.pointee.step) == seen.answerAt ? seen.answer : 0
+    return progress.pointee.stage == ADADIFF_STAGE_DENOISE && Int(progress.pointee.step) == seen.answerAt
+      ? seen.answer : 0
   }
 
   private static let preview: adadiff_preview_callback = { preview, user in
@@ -90,7 +91,8 @@ import Testing
       adadiff_result_free(run.result)
 
       seen.answerAt = 2
-      for (answer, status) in [(1, ADADIFF_CANCELLED), (-5, ADADIFF_CALLBACK_FAILED)] as [(Int32, adadiff_status_code)] {
+      for (answer, status) in [(1, ADADIFF_CANCELLED), (-5, ADADIFF_CALLBACK_FAILED)] as [(Int32, adadiff_status_code)]
+      {
         seen.answer = answer
         seen.previews = 0
         #expect(ABI.generate(session, "a", options).failure?.status == status)

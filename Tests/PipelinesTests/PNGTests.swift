@@ -17,7 +17,9 @@ import Testing
     func bits(_ count: Int) -> Int { (0..<count).reduce(0) { $0 | bit() << $1 } }
     func code(_ count: Int, _ start: Int = 0) -> Int { (0..<count).reduce(start) { value, _ in value << 1 | bit() } }
     #expect(bits(3) == 0b011)
-    let lengthBase = [3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 19, 23, 27, 31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258]
+    let lengthBase = [
+      3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 19, 23, 27, 31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258,
+    ]
     let lengthBits = [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0]
     while true {
       var symbol = code(7)

@@ -136,7 +136,8 @@ struct ReferenceCase: Decodable, Sendable, CustomStringConvertible {
       options.seed = 1
       options.decode = false
       let report = try Session(pipeline: Fixtures.open(folder)).generate(prompt: "a cat", options: options).report
-      #expect(report.decision == StepDecision(steps: 50, policy: "scheduler_default", reason: "the pipeline has no policy"))
+      #expect(
+        report.decision == StepDecision(steps: 50, policy: "scheduler_default", reason: "the pipeline has no policy"))
       #expect(report.guidanceScale == 7.5)
     }
   }

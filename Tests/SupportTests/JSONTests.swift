@@ -4,7 +4,8 @@ import Testing
 
 @Suite struct JSONTests {
   @Test func readsPythonsDialect() throws {
-    let json = try JSON.parse(#"{"a": [1, -2.5e3, true, null], "b": {"c": "x\u00e9\ud83d\ude00\n"}, "i": -Infinity, "n": NaN}"#)
+    let json = try JSON.parse(
+      #"{"a": [1, -2.5e3, true, null], "b": {"c": "x\u00e9\ud83d\ude00\n"}, "i": -Infinity, "n": NaN}"#)
     #expect(json["a"]?[1]?.double == -2500)
     #expect(json["a"]?[0]?.int == 1)
     #expect(json["a"]?[3]?.isNull == true)
@@ -15,7 +16,8 @@ import Testing
   }
 
   @Test(arguments: [
-    "", "{", "[1,]", "{\"a\" 1}", "{\"a\":1,}", "01", "1.", "1e", "-", "tru", "\"abc", "\"\\x\"", "\"\\u12g4\"", "[1] 2",
+    "", "{", "[1,]", "{\"a\" 1}", "{\"a\":1,}", "01", "1.", "1e", "-", "tru", "\"abc", "\"\\x\"", "\"\\u12g4\"",
+    "[1] 2",
     "\"\u{1}\"", "{a:1}", "nulll", "+1",
   ])
   func refusesBrokenText(text: String) {

@@ -46,7 +46,9 @@ enum TensorSlices {
     let inner = first.shape[axis...].reduce(1, *)
     if first.type == .string {
       var strings: [String] = []
-      for block in 0..<outer { for tensor in tensors { strings += tensor.strings[(block * inner)..<((block + 1) * inner)] } }
+      for block in 0..<outer {
+        for tensor in tensors { strings += tensor.strings[(block * inner)..<((block + 1) * inner)] }
+      }
       return Tensor(strings: strings, shape: shape)
     }
     let result = try Tensor(type: first.type, shape: shape)

@@ -59,7 +59,8 @@ struct FinalNorm {
   func applied(to state: Tensor) throws(Failure) -> Tensor {
     guard state.rank == 3, state.shape[2] == weight.count else {
       throw Failure(
-        .shapeMismatch, "hidden states differ in size", component: "text_encoder", expected: "(1, length, \(weight.count))",
+        .shapeMismatch, "hidden states differ in size", component: "text_encoder",
+        expected: "(1, length, \(weight.count))",
         actual: "\(state.shape)")
     }
     let result = try Tensor(type: .float32, shape: state.shape)

@@ -55,7 +55,8 @@ struct NoisePredictor: Sendable {
     guard let only = shape.first else { return .scalar }
     guard shape.count == 1 else {
       throw Failure(
-        .unsupported, "input 'timestep' has rank \(shape.count)", component: "unet", expected: "a scalar or one dimension")
+        .unsupported, "input 'timestep' has rank \(shape.count)", component: "unet",
+        expected: "a scalar or one dimension")
     }
     switch only {
     case .fixed(1): return .one
@@ -103,7 +104,8 @@ struct NoisePredictor: Sendable {
 
   private func timestepTensor(_ timestep: Double, batch: Int) throws(Failure) -> Tensor {
     guard let nearest = Int32(exactly: timestep.rounded()) else {
-      throw Failure(.notFinite, "the scheduler gave an unusable timestep", component: "scheduler", actual: "\(timestep)")
+      throw Failure(
+        .notFinite, "the scheduler gave an unusable timestep", component: "scheduler", actual: "\(timestep)")
     }
     let shape: [Int] =
       switch timestepShape {

@@ -83,7 +83,8 @@ struct PipelineFolder: Sendable {
         .unsupported, "the network predicts another number of channels than it reads", component: "unet",
         file: unet.file, expected: "\(latentChannels) channels", actual: "\(outputs)")
     }
-    crossAttentionSize = try unet.json["cross_attention_dim"]?.array == nil
+    crossAttentionSize =
+      try unet.json["cross_attention_dim"]?.array == nil
       ? unet.integer("cross_attention_dim", in: 1...65536) : nil
     timeConditionSize = try unet.integer("time_cond_proj_dim", in: 2...65536)
     if let addition = try unet.text("addition_embed_type") {
