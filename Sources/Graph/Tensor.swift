@@ -67,6 +67,7 @@ public struct Tensor: @unchecked Sendable {
   /// Typed start of the memory. The caller has checked `type` and alignment.
   @inlinable
   public func pointer<Element: BitwiseCopyable>(_: Element.Type = Element.self) -> UnsafeMutablePointer<Element> {
+    // swift-format-ignore: NeverForceUnwrap
     bytes.baseAddress.map { $0.assumingMemoryBound(to: Element.self) } ?? UnsafeMutablePointer(bitPattern: 64)!
   }
 

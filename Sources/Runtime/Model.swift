@@ -71,7 +71,9 @@ public final class Model: @unchecked Sendable {
   public init(_ loaded: LoadedModel, path: String? = nil, options: ModelOptions = ModelOptions()) throws {
     let graph = loaded.graph
     let compiled = try CompiledGraph.compile(graph)
-    inputs = graph.inputs.map { TensorDescription(name: graph.values[$0.index].name, type: graph.values[$0.index].type) }
+    inputs = graph.inputs.map {
+      TensorDescription(name: graph.values[$0.index].name, type: graph.values[$0.index].type)
+    }
     outputs = graph.outputs.map {
       TensorDescription(name: graph.values[$0.index].name, type: graph.values[$0.index].type)
     }

@@ -29,7 +29,9 @@ while let argument = arguments.next() {
   }
 }
 guard !folders.isEmpty else {
-  print("usage: node-suite DIR... [--summary] [--eager] [--only SUBSTRING] [--quiet] [--l2 LIMIT] [--profile] [--threads N]")
+  print(
+    "usage: node-suite DIR... [--summary] [--eager] [--only SUBSTRING] [--quiet] [--l2 LIMIT] [--profile] [--threads N]"
+  )
   exit(2)
 }
 
@@ -135,7 +137,9 @@ for folder in cases {
   fflush(nil)
   if summary {
     // The case belongs to the operator of its single node, or to all when it has several.
-    let operators = (try? ModelLoader.load(path: folder + "/model.onnx")).map { Set($0.graph.nodes.map(\.operatorType)) }
+    let operators = (try? ModelLoader.load(path: folder + "/model.onnx")).map {
+      Set($0.graph.nodes.map(\.operatorType))
+    }
     for type in operators ?? ["(unreadable)"] {
       let known = byOperator[type] ?? (0, 0, 0)
       byOperator[type] = (

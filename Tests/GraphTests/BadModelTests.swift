@@ -109,7 +109,8 @@ import Testing
       name: "unknown element type", bytes: with(Onnx.tensor("w", 77, [1], raw: [0])), status: .unsupported,
       mentions: "77"),
     Case(
-      name: "undefined element type", bytes: with(Onnx.tensor("w", 0, [1], raw: [0])), status: .corrupt, mentions: "'w'"),
+      name: "undefined element type", bytes: with(Onnx.tensor("w", 0, [1], raw: [0])), status: .corrupt, mentions: "'w'"
+    ),
     Case(
       name: "many dimensions",
       bytes: with(Onnx.tensor("w", Onnx.float32, Array(repeating: 1, count: 100), raw: [0, 0, 0, 0])),
@@ -119,7 +120,8 @@ import Testing
       bytes: with(Onnx.tensor("w", Onnx.float32, [2], external: [("location", "weights")])), status: .unsupported,
       mentions: "weights"),
     Case(
-      name: "external data without location", bytes: with(Onnx.tensor("w", Onnx.float32, [2], external: [("offset", "0")])),
+      name: "external data without location",
+      bytes: with(Onnx.tensor("w", Onnx.float32, [2], external: [("offset", "0")])),
       status: .corrupt, mentions: "no external data file"),
     Case(
       name: "function calls itself",
@@ -188,7 +190,8 @@ import Testing
   static let externalCases: [ExternalCase] = [
     .init(name: "missing file", fields: [("location", "none.bin")], status: .notFound, mentions: "none.bin"),
     .init(name: "parent folder", fields: [("location", "../w.bin")], status: .invalidArgument, mentions: "outside"),
-    .init(name: "hidden parent", fields: [("location", "a/../../w.bin")], status: .invalidArgument, mentions: "outside"),
+    .init(
+      name: "hidden parent", fields: [("location", "a/../../w.bin")], status: .invalidArgument, mentions: "outside"),
     .init(name: "absolute path", fields: [("location", "/etc/passwd")], status: .invalidArgument, mentions: "outside"),
     .init(name: "link out", fields: [("location", "link.bin")], status: .invalidArgument, mentions: "outside"),
     .init(name: "folder", fields: [("location", "sub")], status: .io, mentions: "sub"),
@@ -203,7 +206,8 @@ import Testing
       name: "offset that is no number", fields: [("location", "w.bin"), ("offset", "four")], status: .corrupt,
       mentions: "four"),
     .init(
-      name: "wrong length", fields: [("location", "w.bin"), ("length", "4")], status: .corrupt, mentions: "wrong length"),
+      name: "wrong length", fields: [("location", "w.bin"), ("length", "4")], status: .corrupt, mentions: "wrong length"
+    ),
   ]
 
   static func folder() throws -> URL {

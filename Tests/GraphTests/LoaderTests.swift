@@ -131,7 +131,8 @@ import Testing
     let function = Onnx.function("Same", inputs: ["a"], outputs: ["a"], nodes: [])
     let graph = try Self.load(
       Onnx.model(
-        Onnx.graph([Onnx.node("Same", ["x"], ["y"], domain: "test")], inputs: [Onnx.value("x")], outputs: [Onnx.value("y")]),
+        Onnx.graph(
+          [Onnx.node("Same", ["x"], ["y"], domain: "test")], inputs: [Onnx.value("x")], outputs: [Onnx.value("y")]),
         functions: [function], domains: [("test", 1)])
     ).graph
     #expect(graph.nodes.map(\.operatorType) == ["Identity"])

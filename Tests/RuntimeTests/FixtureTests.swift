@@ -44,7 +44,8 @@ import Testing
   static func numbers(_ tensor: Tensor?) throws -> [Double] {
     let tensor = try #require(tensor)
     return withExtendedLifetime(tensor) {
-      tensor.type == .float16 ? tensor.buffer(Float16.self).map { Double($0) } : tensor.buffer(Float.self).map { Double($0) }
+      tensor.type == .float16
+        ? tensor.buffer(Float16.self).map { Double($0) } : tensor.buffer(Float.self).map { Double($0) }
     }
   }
 

@@ -140,10 +140,12 @@ import Testing
         Onnx.node("Neg", ["next"], ["scan"]),
       ],
       inputs: [
-        Onnx.value("i", Onnx.int64, []), Onnx.value("condition", Onnx.bool, []), Onnx.value("carried", Onnx.float32, [1]),
+        Onnx.value("i", Onnx.int64, []), Onnx.value("condition", Onnx.bool, []),
+        Onnx.value("carried", Onnx.float32, [1]),
       ],
       outputs: [
-        Onnx.value("going", Onnx.bool, []), Onnx.value("next", Onnx.float32, [1]), Onnx.value("scan", Onnx.float32, [1]),
+        Onnx.value("going", Onnx.bool, []), Onnx.value("next", Onnx.float32, [1]),
+        Onnx.value("scan", Onnx.float32, [1]),
       ])
     let bytes = Onnx.model(
       Onnx.graph(

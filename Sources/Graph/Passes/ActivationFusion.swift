@@ -12,7 +12,9 @@ enum ActivationFusion {
     return editor.finish()
   }
 
-  private static func activation(_ type: String, of input: ValueID, like node: Node, _ attributes: [String: Attribute] = [:])
+  private static func activation(
+    _ type: String, of input: ValueID, like node: Node, _ attributes: [String: Attribute] = [:]
+  )
     -> Node
   {
     Node(
@@ -27,7 +29,8 @@ enum ActivationFusion {
       guard let sigmoid = editor.node(making: gate, "Sigmoid"), editor.isUsedOnce(gate) else { continue }
       if sigmoid.inputs[0] == x { return activation("Silu", of: x, like: node) }
       // 1.702: the constant of OpenAI's QuickGELU.
-      if let scaled = editor.node(making: sigmoid.inputs[0], "Mul"), let (factor, other) = editor.scalarAndOther(scaled),
+      if let scaled = editor.node(making: sigmoid.inputs[0], "Mul"),
+        let (factor, other) = editor.scalarAndOther(scaled),
         other == x, abs(factor - 1.702) < 1e-4
       {
         return activation("QuickGelu", of: x, like: node)

@@ -66,7 +66,8 @@ enum AttentionFusion {
       inputs.append(
         traced.isJoined
           ? traced.value
-          : layout.join(traced.value, length: length, size: width, transposed: transposed, before: rootIndex,
+          : layout.join(
+            traced.value, length: length, size: width, transposed: transposed, before: rootIndex,
             name: "\(name).\(role)", &editor))
     }
     if let mask = mask.value {
@@ -99,7 +100,8 @@ enum AttentionFusion {
     var weights = probabilities
     // Newer exporters guard against rows without any key: Where(IsNaN(p), 0, p). Our kernel gives 0 there.
     let readers = editor.consumers(of: weights)
-    if readers.count == 2, let select = readers.map({ editor.graph.nodes[$0] }).first(where: { $0.isOperator("Where") }),
+    if readers.count == 2,
+      let select = readers.map({ editor.graph.nodes[$0] }).first(where: { $0.isOperator("Where") }),
       select.inputs.count == 3,
       editor.node(making: select.inputs[0], "IsNaN")?.inputs[0] == weights, editor.scalar(select.inputs[1]) == 0,
       select.inputs[2] == weights, let output = select.outputs.first ?? nil
@@ -121,7 +123,9 @@ enum AttentionFusion {
       guard editor.isUsedOnce(current), let producer = editor.producer(of: current) else { return nil }
       let node = editor.graph.nodes[producer]
       if node.isOperator("MatMul") {
-        guard let query = node.inputs[0], let key = node.inputs[1], editor.shape(of: current) == shape else { return nil }
+        guard let query = node.inputs[0], let key = node.inputs[1], editor.shape(of: current) == shape else {
+          return nil
+        }
         return Core(
           query: query, keyTransposed: key, value: value, mask: mask, scale: scale, productIndex: productIndex,
           output: output)
@@ -132,7 +136,8 @@ enum AttentionFusion {
         current = other
       } else if node.isOperator("Add"), mask == nil,
         // A factor applied after the mask (met before it on the way up) would scale the mask too.
-        scale == 1, let (scoresSide, maskSide) = addends(node, shape, editor) {
+        scale == 1, let (scoresSide, maskSide) = addends(node, shape, editor)
+      {
         mask = maskSide
         current = scoresSide
       } else {
@@ -142,7 +147,8 @@ enum AttentionFusion {
   }
 
   /// Which addend is the scores (leads to a MatMul) and which the mask.
-  private static func addends(_ node: Node, _ shape: [Int], _ editor: GraphEditor) -> (scores: ValueID, mask: ValueID)? {
+  private static func addends(_ node: Node, _ shape: [Int], _ editor: GraphEditor) -> (scores: ValueID, mask: ValueID)?
+  {
     guard node.inputs.count == 2, let a = node.inputs[0], let b = node.inputs[1] else { return nil }
     for (scores, mask) in [(a, b), (b, a)] where editor.shape(of: scores) == shape {
       let node = editor.producer(of: scores).map { editor.graph.nodes[$0] }

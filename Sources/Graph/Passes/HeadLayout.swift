@@ -43,7 +43,7 @@ struct HeadLayout {
         else { return best }
         scale *= node.operatorType == "Mul" ? factor : 1 / factor
         current = other
-        // A factor in front of an unsplit tensor must not be lost when the split itself is not recognised.
+      // A factor in front of an unsplit tensor must not be lost when the split itself is not recognised.
       default: return best
       }
     }
@@ -105,7 +105,8 @@ struct HeadLayout {
       }
       guard let index = editor.producer(of: current) else { break }
       let node = editor.graph.nodes[index]
-      guard node.domain.isEmpty, ["Reshape", "Transpose", "Mul", "Div", "Unsqueeze", "Squeeze"].contains(node.operatorType)
+      guard node.domain.isEmpty,
+        ["Reshape", "Transpose", "Mul", "Div", "Unsqueeze", "Squeeze"].contains(node.operatorType)
       else { break }
       guard let next = editor.scalarAndOther(node)?.other ?? node.inputs[0] else { break }
       current = next
@@ -150,7 +151,9 @@ struct HeadLayout {
   /// `.value` nil: no mask.
   func mask(_ mask: ValueID?, scores: [Int], _ editor: GraphEditor) -> (value: (id: ValueID, shape: [Int])?, Void)? {
     guard let mask else { return (nil, ()) }
-    guard let shape = editor.shape(of: mask), editor.type(of: mask) == .float32, shape.count <= scores.count else { return nil }
+    guard let shape = editor.shape(of: mask), editor.type(of: mask) == .float32, shape.count <= scores.count else {
+      return nil
+    }
     let padded = Array(repeating: 1, count: scores.count - shape.count) + shape
     guard zip(padded, scores).allSatisfy({ $0 == 1 || $0 == $1 }) else { return nil }
     if scores.count == 4 { return ((mask, padded), ()) }
@@ -161,7 +164,9 @@ struct HeadLayout {
   // MARK: Writing
 
   /// Reshape node in front of node `index`; the value it makes.
-  func reshape(_ value: ValueID, to shape: [Int], before index: Int, name: String, _ editor: inout GraphEditor) -> ValueID {
+  func reshape(_ value: ValueID, to shape: [Int], before index: Int, name: String, _ editor: inout GraphEditor)
+    -> ValueID
+  {
     let output = editor.addValue("\(name).reshaped", type: .float32, shape: shape)
     editor.insert(reshapeNode(value, output, shape, name, &editor), before: index)
     return output

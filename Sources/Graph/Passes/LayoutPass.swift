@@ -104,7 +104,8 @@ package struct LayoutPass {
 
   mutating func reshape(_ input: ValueID, to output: ValueID, _ shape: [Int], name: String) -> Node {
     let target = addConstant(name + ".shape", int64: shape)
-    return Node(name: name + ".reshape", operatorType: "Reshape", version: 13, inputs: [input, target], outputs: [output])
+    return Node(
+      name: name + ".reshape", operatorType: "Reshape", version: 13, inputs: [input, target], outputs: [output])
   }
 
   /// A small int64 constant; nil only when the process is out of memory, which planning then reports.

@@ -75,7 +75,8 @@ extension LayoutPass {
       // At least one operand of full rank has a twin; the other one is brought along.
       (hasTwin(a) && aShape.count == target.count) || (hasTwin(b) && bShape.count == target.count)
     else { return false }
-    guard let first = broadcastTwin(a, rank: target.count, like: node), let second = broadcastTwin(b, rank: target.count, like: node),
+    guard let first = broadcastTwin(a, rank: target.count, like: node),
+      let second = broadcastTwin(b, rank: target.count, like: node),
       let result = makeTwin(of: output)
     else { return false }
     var moved = node
@@ -163,7 +164,8 @@ extension LayoutPass {
   /// Nearest-neighbour enlargement by whole factors.
   private mutating func resize(_ node: Node) -> Bool {
     guard let x = node.inputs.first ?? nil, hasTwin(x), let output = node.outputs.first ?? nil, let from = shape(of: x),
-      let to = shape(of: output), from.count == 4, to.count == 4, type(of: x) == .float32, Array(from[..<2]) == Array(to[..<2]),
+      let to = shape(of: output), from.count == 4, to.count == 4, type(of: x) == .float32,
+      Array(from[..<2]) == Array(to[..<2]),
       from[2] > 0, from[3] > 0, to[2] % from[2] == 0, to[3] % from[3] == 0, repeatsPixels(node),
       let input = twin(of: x), let result = makeTwin(of: output)
     else { return false }

@@ -56,8 +56,10 @@ enum LinearFusion {
   private static func fuseResidual(_ node: Node, at index: Int, _ editor: inout GraphEditor) {
     for (linearSide, otherSide) in [(0, 1), (1, 0)] {
       guard let value = node.inputs[linearSide], let other = node.inputs[otherSide], other != value,
-        editor.isUsedOnce(value), var linear = editor.node(making: value, "MatMulBias", domain: "adadiff"), isPlain(linear),
-        editor.type(of: other) == .float32, editor.shape(of: other) == editor.shape(of: value), editor.constant(other) == nil
+        editor.isUsedOnce(value), var linear = editor.node(making: value, "MatMulBias", domain: "adadiff"),
+        isPlain(linear),
+        editor.type(of: other) == .float32, editor.shape(of: other) == editor.shape(of: value),
+        editor.constant(other) == nil
       else { continue }
       linear.inputs.append(other)
       linear.outputs = node.outputs

@@ -25,7 +25,9 @@ enum SimplifyPass {
           editor.replaceUses(of: output, with: kept)
         }
       case "Expand":
-        if let value = node.inputs[0].flatMap({ uniform[$0] }) ?? editor.scalar(node.inputs[0]) { uniform[output] = value }
+        if let value = node.inputs[0].flatMap({ uniform[$0] }) ?? editor.scalar(node.inputs[0]) {
+          uniform[output] = value
+        }
       case "Add":
         if let kept = neutral(node, uniform, editor, value: 0), !editor.isGraphOutput(output) {
           editor.replaceUses(of: output, with: kept)

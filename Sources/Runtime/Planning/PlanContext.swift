@@ -67,7 +67,11 @@ final class PlanContext {
   private func bind(_ bindings: [Binding], _ tensor: Tensor?) {
     for binding in bindings {
       let view = tensor?.reshaped(binding.shape)
-      if binding.isOutput { outputs[binding.step][binding.slot] = view } else { inputs[binding.step][binding.slot] = view }
+      if binding.isOutput {
+        outputs[binding.step][binding.slot] = view
+      } else {
+        inputs[binding.step][binding.slot] = view
+      }
     }
   }
 

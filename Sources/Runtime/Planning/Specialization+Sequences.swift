@@ -90,7 +90,9 @@ extension Specialization {
       keepsAxis = try node.bool("keepdims", default: true)
     }
     // Many tiny pieces gain nothing from being planned.
-    guard sizes.allSatisfy({ $0 >= 0 }), sizes.reduce(0, +) == length, (1...256).contains(sizes.count) else { return nil }
+    guard sizes.allSatisfy({ $0 >= 0 }), sizes.reduce(0, +) == length, (1...256).contains(sizes.count) else {
+      return nil
+    }
     let counts = addConstant(node.name + "/sizes", try Tensor(int64: sizes.map(Int64.init)))
     let pieces = sizes.indices.map { addValue("\(node.name)/piece \($0)") }
     var nodes = [

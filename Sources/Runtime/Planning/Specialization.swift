@@ -66,7 +66,8 @@ struct Specialization {
       throw Failure(.unsupported, "no implementation")
     }
     let inputs = node.inputs.map { info($0) }
-    let constant = known && inputs.allSatisfy { $0 == nil || $0?.constant != nil } && !Self.random.contains(node.operatorType)
+    let constant =
+      known && inputs.allSatisfy { $0 == nil || $0?.constant != nil } && !Self.random.contains(node.operatorType)
     switch entry.implementation {
     case .planned(let make):
       guard known else { return nodes.append(node) }
@@ -78,7 +79,9 @@ struct Specialization {
         throw Failure(.corrupt, "the operator has no output \(index)")
       }
       if zip(node.outputs, described).allSatisfy({ $0 == nil || $1.constant != nil }) {
-        for (id, info) in zip(node.outputs, described) { if let id, let tensor = info.constant { setConstant(id, tensor) } }
+        for (id, info) in zip(node.outputs, described) {
+          if let id, let tensor = info.constant { setConstant(id, tensor) }
+        }
       } else if constant, worthKeeping(described, inputs) {
         let tensors = inputs.map { $0?.constant }
         let results = try EagerExecutor.compute(
