@@ -20,7 +20,8 @@ build: dependencies  ## Build the library and the command, optimised, in .build/
 demo: build  ## Make demo.png with the bundled model; PROMPT="…" takes your own
 	.build/release/adadiff-cli generate "$(PROMPT)" --output demo.png
 
-test: dependencies python  ## Run everything that CI runs
+test: python  ## Run everything that CI runs
+	@scripts/install-dependencies.sh qemu-user
 	scripts/test.sh
 
 lint:  ## Check the formatting of the Swift sources

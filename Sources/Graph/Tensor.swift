@@ -67,7 +67,6 @@ public struct Tensor: @unchecked Sendable {
   /// Typed start of the memory. The caller has checked `type` and alignment.
   @inlinable
   public func pointer<Element: BitwiseCopyable>(_: Element.Type = Element.self) -> UnsafeMutablePointer<Element> {
-    // 64 is not the null address; the pointer of an empty tensor is never dereferenced.
     // swift-format-ignore: NeverForceUnwrap
     bytes.baseAddress.map { $0.assumingMemoryBound(to: Element.self) } ?? UnsafeMutablePointer(bitPattern: 64)!
   }
