@@ -81,6 +81,14 @@ def test_a_token_stops_a_run_from_another_thread():
     assert time.monotonic() - start < 5
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c_raises():
+    """Python's own handler, also where a parent left SIGINT ignored, as shells do for background jobs."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_ctrl_c_stops_a_run_without_callbacks():
     model = adadiff.Model(slow_model())
     before = signal.getsignal(signal.SIGINT)
