@@ -69,25 +69,34 @@ let package = Package(
     .target(name: "Runtime", dependencies: ["Support", "Graph", "Operators"], swiftSettings: engine),
     .target(name: "Tokenizers", dependencies: ["Support"], swiftSettings: engine),
     .target(name: "Schedulers", dependencies: ["Support"], swiftSettings: engine),
-    .target(name: "Adaptive", dependencies: ["Support", "Graph", "Runtime"], swiftSettings: engine),
+    .target(name: "Adaptive", dependencies: ["Support", "Graph", "Runtime", "Tokenizers"], swiftSettings: engine),
     .target(
       name: "Pipelines",
       dependencies: ["Support", "Kernels", "Graph", "Runtime", "Tokenizers", "Schedulers", "Adaptive"],
       swiftSettings: engine),
+    .target(name: "OnnxWriter", swiftSettings: engine),
+    .target(
+      name: "Training",
+      dependencies: [
+        "Support", "KernelTable", "Kernels", "Graph", "Runtime", "Tokenizers", "OnnxWriter", "Adaptive", "Pipelines",
+      ],
+      swiftSettings: engine),
+    .systemLibrary(name: "CLibPNG", pkgConfig: "libpng16", providers: [.apt(["libpng-dev"])]),
+    .target(name: "PictureFiles", dependencies: ["Support", "CLibPNG"], swiftSettings: engine),
     .target(
       name: "AdaDiff",
-      dependencies: ["CAdaDiff", "Support", "Graph", "Operators", "Runtime", "Adaptive", "Pipelines"],
+      dependencies: [
+        "CAdaDiff", "Support", "Graph", "Operators", "Runtime", "Adaptive", "Pipelines", "Training", "PictureFiles",
+      ],
       swiftSettings: engine),
     .target(
       name: "SharedLibrary", dependencies: ["AdaDiff"], exclude: ["exports.map"], swiftSettings: engine,
       linkerSettings: sharedLibrary),
-    .systemLibrary(name: "CLibPNG", pkgConfig: "libpng16", providers: [.apt(["libpng-dev"])]),
     .target(name: "NumpyFiles", dependencies: ["Support"], swiftSettings: engine),
-    .target(name: "PictureFiles", dependencies: ["Support", "CLibPNG"], swiftSettings: engine),
     .executableTarget(
       name: "adadiff-cli",
       dependencies: [
-        "CAdaDiff", "AdaDiff", "Graph", "Operators", "Runtime", "NumpyFiles", "PictureFiles",
+        "CAdaDiff", "AdaDiff", "Adaptive", "Graph", "Operators", "Pipelines", "Runtime", "NumpyFiles", "PictureFiles",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: engine,
@@ -97,19 +106,29 @@ let package = Package(
         .linkedLibrary("_FoundationCShims"),
       ]),
     .executableTarget(name: "node-suite", dependencies: ["Graph", "Operators", "Runtime"], swiftSettings: engine),
+    .target(
+      name: "Ladder", dependencies: ["Support", "Graph", "KernelTable", "Kernels", "Operators"],
+      path: "Benchmarks/Ladder", swiftSettings: engine),
+    .executableTarget(
+      name: "kernel-ladder", dependencies: ["Ladder", "Kernels", "Support"], path: "Benchmarks/kernel-ladder",
+      swiftSettings: engine),
+    .testTarget(name: "LadderTests", dependencies: ["Ladder"], swiftSettings: engine),
     .testTarget(name: "NumpyFilesTests", dependencies: ["NumpyFiles", "Support"], swiftSettings: engine),
     .testTarget(
       name: "PictureFilesTests", dependencies: ["PictureFiles", "CLibPNG", "Support"], swiftSettings: engine),
     .testTarget(name: "SupportTests", dependencies: ["Support"]),
-    .target(name: "OnnxWriter", path: "Tests/OnnxWriter", swiftSettings: engine),
     .testTarget(name: "GraphTests", dependencies: ["Graph", "OnnxWriter", "Support"]),
     .testTarget(name: "RuntimeTests", dependencies: ["Graph", "OnnxWriter", "Operators", "Runtime", "Support"]),
     .testTarget(name: "TokenizersTests", dependencies: ["Tokenizers", "Support"]),
     .testTarget(name: "SchedulersTests", dependencies: ["Schedulers", "Support"]),
     .testTarget(
-      name: "PipelinesTests", dependencies: ["Adaptive", "Pipelines", "Graph", "Runtime", "Support"],
+      name: "PipelinesTests",
+      dependencies: ["Adaptive", "Pipelines", "Graph", "Runtime", "Schedulers", "Support"],
       swiftSettings: engine),
-    .testTarget(name: "AdaptiveTests", dependencies: ["Adaptive", "Support"], swiftSettings: engine),
+    .testTarget(name: "AdaptiveTests", dependencies: ["Adaptive", "Graph", "Support"], swiftSettings: engine),
+    .testTarget(
+      name: "TrainingTests", dependencies: ["Training", "Adaptive", "Graph", "Runtime", "Support"],
+      swiftSettings: engine),
     .testTarget(name: "ABITests", dependencies: ["CAdaDiff", "AdaDiff"], swiftSettings: engine),
     .testTarget(name: "OperatorsTests", dependencies: ["Operators", "Graph", "Support"]),
     .testTarget(name: "KernelsTests", dependencies: ["KernelTable", "Kernels"]),

@@ -151,7 +151,13 @@ enum adadiff_stage {
   /** Sampling; total = number of network evaluations that the scheduler lays out. */
   ADADIFF_STAGE_DENOISE = 3,
   /** Decoding latents to pixels; total = number of images. */
-  ADADIFF_STAGE_DECODE = 4
+  ADADIFF_STAGE_DECODE = 4,
+  /** Collecting rewards; total = pictures to make. */
+  ADADIFF_STAGE_COLLECT = 5,
+  /** Training a step policy; total = epochs. */
+  ADADIFF_STAGE_TRAIN = 6,
+  /** Evaluating step policies; total = prompts. */
+  ADADIFF_STAGE_EVALUATE = 7
 };
 
 /** What a callback answers. Any other positive number means stop, any negative one means failure. */
@@ -169,7 +175,7 @@ typedef struct adadiff_progress {
   size_t struct_size;
   /** enum adadiff_stage. */
   int32_t stage;
-  /** Name of the stage: "load", "text_encode", "policy", "denoise", "decode". Static. */
+  /** Name of the stage: "load", "text_encode", "policy", "denoise", "decode", … Static. */
   const char *stage_name;
   /** Units of this stage that are finished: 0 when it begins, `total` when it ends. */
   int64_t step;
@@ -216,6 +222,24 @@ enum adadiff_log_level {
 /** `component` and `message` are valid during the callback and never NULL. */
 typedef void (*adadiff_log_callback)(int32_t level, const char *component, const char *message, void *user);
 
+/** A picture to judge. Filled by the library but for `score`; memory valid during the callback only. */
+typedef struct adadiff_scoring {
+  size_t struct_size;
+  const char *prompt;
+  /** Sampling steps and seed of the picture. */
+  int64_t steps;
+  int64_t seed;
+  int32_t width;
+  int32_t height;
+  int32_t channels;
+  /** height × width × channels bytes, row-major, top row first. */
+  const uint8_t *pixels;
+  /** Written by the callback: larger is better; must be finite. */
+  double score;
+} adadiff_scoring;
+
+typedef int32_t (*adadiff_score_callback)(adadiff_scoring *scoring, void *user);
+
 /* ------------------------------------------------------------------------------------------------------ options */
 
 /** Named settings for opening and running. Owned by the caller until adadiff_options_free; read (copied) by each call
@@ -230,8 +254,14 @@ typedef void (*adadiff_log_callback)(int32_t level, const char *component, const
  *    open     lazy               bool    read each component at its first use instead of at open
  *    run      negative_prompt    string  text to steer away from (default "")
  *    run      steps              int     number of sampling steps, 1…1000, or the string "auto" (default): the policy decides
- *    run      policy             string  who decides when steps is auto: "" (the pipeline's own, default), a name from
- *                                        ADADIFF_LIST_POLICIES
+ *    run      policy             string  who decides when steps is auto: "" (the pipeline's own, default) or
+ *                                        "NAME[:key=value,…]" with a name from ADADIFF_LIST_POLICIES: "fixed:20",
+ *                                        "random:weights=1/2/1", "words:thresholds=8/10/12/14,steps=10/20/30/40/50",
+ *                                        "perplexity:path=ngram.json", "learned:path=folder"
+ *    run      policy_quality     float   0…1: where the learned policy decides, from fewest steps over 0.5 (as trained)
+ *                                        to most (default "auto": as trained)
+ *    run      deadline_ms        float   milliseconds for the whole run: no more steps than this machine's speed allows;
+ *                                        0 (default): no limit
  *    run      scheduler          string  name from ADADIFF_LIST_SCHEDULERS (default "": the pipeline's own)
  *    run      guidance_scale     float   classifier-free guidance; <= 1 switches it off (default: the pipeline's own, else 7.5)
  *    run      guidance_rescale   float   0…1, share of the standard deviation correction (default 0)
@@ -244,6 +274,8 @@ typedef void (*adadiff_log_callback)(int32_t level, const char *component, const
  *    run      latents            floats  initial standard normal noise (count, channels, height, width), instead of drawing it
  *    run      decode             bool    false: stop at the latents (default true)
  *    both     profile            bool    per-operator times in the report (default false)
+ *    policy   train_…, reward_…, collect_…, eval_…   settings of adadiff_policy_train, _collect and _evaluate, listed in
+ *                                        docs/adaptive-steps.md
  */
 typedef struct adadiff_options adadiff_options;
 
@@ -281,6 +313,9 @@ ADADIFF_API adadiff_status adadiff_options_set_preview(
 /** Receives messages of at least `level` (enum adadiff_log_level), warnings of a pipeline included. */
 ADADIFF_API adadiff_status adadiff_options_set_log(
     adadiff_options *options, adadiff_log_callback callback, void *user, int32_t level, adadiff_error **error);
+/** The scorer "host" of adadiff_policy_collect and adadiff_pipeline_score. */
+ADADIFF_API adadiff_status adadiff_options_set_scorer(
+    adadiff_options *options, adadiff_score_callback callback, void *user, adadiff_error **error);
 /** The options hold their own reference of the token. */
 ADADIFF_API adadiff_status adadiff_options_set_cancel_token(
     adadiff_options *options, adadiff_cancel_token *token, adadiff_error **error);
@@ -318,7 +353,9 @@ enum adadiff_option_type {
 enum adadiff_option_scope {
   ADADIFF_SCOPE_OPEN = 1,
   ADADIFF_SCOPE_RUN = 2,
-  ADADIFF_SCOPE_OPEN_AND_RUN = 3
+  ADADIFF_SCOPE_OPEN_AND_RUN = 3,
+  /** Collecting, training and evaluating step policies. */
+  ADADIFF_SCOPE_POLICY = 4
 };
 
 typedef struct adadiff_option_info {
@@ -472,6 +509,36 @@ ADADIFF_API const char *adadiff_pipeline_info(const adadiff_pipeline *pipeline);
  *  (1, length) and "token_ids" (n; neither padded nor truncated, with start and end tokens). */
 ADADIFF_API adadiff_status adadiff_pipeline_tokenize(
     const adadiff_pipeline *pipeline, const char *text, adadiff_tensors **tensors, adadiff_error **error);
+
+/** Scores a picture of height × width × 3 bytes with the scorers of the option "collect_metrics". The report of `scores`
+ *  is {"scores": {name: number}}. */
+ADADIFF_API adadiff_status adadiff_pipeline_score(
+    const adadiff_pipeline *pipeline, const char *prompt, const uint8_t *pixels, int32_t width, int32_t height,
+    const adadiff_options *options, adadiff_tensors **scores, adadiff_error **error);
+
+/* ----------------------------------------------------------------------------------- policies: how many steps to take */
+
+/** Which number of steps a policy (options "policy", "policy_quality", "seed") would take for a prompt, without making the
+ *  picture. Report: {"steps", "policy": {"name", "reason", "choices", "probabilities", "facts"}}. */
+ADADIFF_API adadiff_status adadiff_policy_decide(
+    const adadiff_pipeline *pipeline, const char *prompt, const adadiff_options *options, adadiff_tensors **decision,
+    adadiff_error **error);
+/** Makes every prompt of a file (one per line) with every number of steps from the same initial noise, scores the
+ *  pictures and appends the scores to a CSV table. Rows that the table has are not made again, whoever made them; several
+ *  processes may work on one table. Report: {"pictures_made", "pictures_present", "table"}. */
+ADADIFF_API adadiff_status adadiff_policy_collect(
+    const adadiff_pipeline *pipeline, const char *prompts_path, const char *table_path, const adadiff_options *options,
+    adadiff_tensors **summary, adadiff_error **error);
+/** Trains a step-selection network on a table and writes policy.json, policy.onnx, ngram.json, training.jsonl and
+ *  checkpoint.bin into a folder (made where it does not exist). Report: the contents of policy.json. */
+ADADIFF_API adadiff_status adadiff_policy_train(
+    const adadiff_pipeline *pipeline, const char *table_path, const char *output_folder, const adadiff_options *options,
+    adadiff_tensors **summary, adadiff_error **error);
+/** Compares policies on a table: every fixed number, random, words, perplexity, learned (option "policy": another learned
+ *  one), the oracle, and each rival brought to the learned policy's mean steps; with 95 % bootstrap intervals over prompts. */
+ADADIFF_API adadiff_status adadiff_policy_evaluate(
+    const adadiff_pipeline *pipeline, const char *table_path, const adadiff_options *options, adadiff_tensors **summary,
+    adadiff_error **error);
 
 /* ------------------------------------------------------------------------------------------------------ session */
 

@@ -49,6 +49,8 @@ fi
 run "progress" "$folder/progress" "$pipeline" "$prompt"
 run "cancel" "$folder/cancel" "$pipeline" "$prompt"
 run "preview" "$python" examples/preview/preview.py "$pipeline" "$prompt"
+run "skip" "$python" examples/skip/skip.py "$pipeline" "$prompt"
+run "policy" "$python" examples/policy/policy.py "$pipeline" "$prompt"
 run "run-model" "$python" examples/run-model/run_model.py "$pipeline/vae_decoder/model.onnx"
 
 # One seed, one picture, whatever the language.

@@ -25,7 +25,7 @@ if [ "$(uname -m)" = x86_64 ]; then
   if command -v qemu-x86_64 >/dev/null; then
     for cpu in Haswell Nehalem; do
       qemu-x86_64 -cpu "$cpu" .build/testing/release/adadiffPackageTests.xctest --testing-library swift-testing \
-        --filter 'KernelsTests|Dense'
+        --filter 'KernelsTests|Dense|Reduction'
     done
   else
     echo "qemu-user is not installed: not run"

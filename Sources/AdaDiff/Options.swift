@@ -9,6 +9,7 @@ final class OptionsObject: @unchecked Sendable {
   var progress: (callback: adadiff_progress_callback, user: UnsafeMutableRawPointer?)?
   var preview: (callback: adadiff_preview_callback, user: UnsafeMutableRawPointer?)?
   var log: (callback: adadiff_log_callback, user: UnsafeMutableRawPointer?, level: Int32)?
+  var scorer: (callback: adadiff_score_callback, user: UnsafeMutableRawPointer?)?
   var cancelToken: CancelTokenReference?
 
   init() {}
@@ -18,6 +19,7 @@ final class OptionsObject: @unchecked Sendable {
     progress = other.progress
     preview = other.preview
     log = other.log
+    scorer = other.scorer
     cancelToken = other.cancelToken
   }
 }
@@ -123,6 +125,14 @@ public func adadiff_options_set_log(
     }
     try object(options, "options", as: OptionsObject.self).log = callback.map { ($0, user, level) }
   }
+}
+
+@c @implementation
+public func adadiff_options_set_scorer(
+  _ options: OpaquePointer?, _ callback: adadiff_score_callback?, _ user: UnsafeMutableRawPointer?,
+  _ error: HandleSlot?
+) -> adadiff_status {
+  mapped(error) { try object(options, "options", as: OptionsObject.self).scorer = callback.map { ($0, user) } }
 }
 
 @c @implementation

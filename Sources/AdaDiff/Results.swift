@@ -1,5 +1,6 @@
 import Adaptive
 import CAdaDiff
+import PictureFiles
 import Pipelines
 import Support
 
@@ -66,7 +67,13 @@ public func adadiff_result_save_png(
       throw Failure(
         .outOfRange, "image index out of range", expected: "0…\(result.images.count - 1)", actual: "\(index)")
     }
-    try PNG.write(result.images[Int(index)], to: text(path, "path"))
+    let image = result.images[Int(index)]
+    let bytes = try withExtendedLifetime(image) {
+      try PNGFile.encode(
+        pixels: UnsafeBufferPointer(image.buffer(UInt8.self)), width: result.report.width,
+        height: result.report.height)
+    }
+    try FileBytes.write(bytes, to: text(path, "path"))
   }
 }
 

@@ -20,6 +20,13 @@ public final class LearnedStepPolicy: StepPolicy {
   /// The scheduler class and guidance scale it was trained with, where the file says so.
   public let scheduler: String?
   public let guidanceScale: Double?
+  /// Share of the training prompts that got each number of steps, where the file says so.
+  public let histogram: [Double]?
+  public let qualityCurve: QualityCurve?
+  /// `training.reward` of the file: the rule it learned from, for evaluation.
+  public let trainingReward: JSON?
+  /// The text encoder's features of the first token, which a causal encoder computes alike for every text.
+  private let fingerprint: [Double]
 
   private let model: Model
   private let pool: ThreadPool?
@@ -49,6 +56,9 @@ public final class LearnedStepPolicy: StepPolicy {
       }
       return steps
     }
+    guard zip(stepSet, stepSet.dropFirst()).allSatisfy({ $0 < $1 }) else {
+      throw bad("'step_set' must be ascending", actual: "\(stepSet)")
+    }
     let graph = json["policy"]?.string ?? "policy.onnx"
     guard !graph.isEmpty, !graph.contains("/"), graph != ".." else {
       throw bad("'policy' must be a file name inside the policy folder", actual: graph)
@@ -64,6 +74,18 @@ public final class LearnedStepPolicy: StepPolicy {
     self.hiddenSize = hiddenSize
     scheduler = json["scheduler"]?.string
     guidanceScale = json["guidance_scale"]?.double
+    let choices = stepSet.count
+    histogram = try json["training"]?["histogram"]?.array.map { shares in
+      let values = shares.compactMap(\.double).filter { $0 >= 0 && $0.isFinite }
+      guard values.count == choices, shares.count == choices else {
+        throw bad("'training.histogram' must hold one share per number of steps", expected: "\(choices) numbers")
+      }
+      return values
+    }
+    trainingReward = json["training"]?["reward"]
+    qualityCurve = try QualityCurve(json: json["quality_curve"], file: file)
+    fingerprint = json["text_encoder"]?["fingerprint"]?.array?.compactMap(\.double) ?? []
+    guard fingerprint.count <= hiddenSize else { throw bad("'text_encoder.fingerprint' is longer than the features") }
     self.pool = pool
     do {
       model = try Model(path: folder + "/" + graph, options: ModelOptions(pool: pool))
@@ -89,6 +111,7 @@ public final class LearnedStepPolicy: StepPolicy {
         .shapeMismatch, "the text features do not fit the policy", component: "policy",
         expected: "(1, length, \(hiddenSize))", actual: "\(question.lastHiddenState.shape)")
     }
+    try checkFingerprint(question.lastHiddenState)
     let results = try model.run(
       ["last_hidden_state": question.lastHiddenState, "attention_mask": question.attentionMask], outputs: ["logits"],
       options: RunOptions(pool: pool, checkCancelled: checkCancelled))
@@ -99,11 +122,39 @@ public final class LearnedStepPolicy: StepPolicy {
         actual: results["logits"].map { "\($0.type.name) \($0.shape)" } ?? "nothing")
     }
     let values = withExtendedLifetime(logits) { logits.buffer(Float.self).map(Double.init) }
-    return try Self.decision(name: name, stepSet: stepSet, logits: values)
+    guard let quality = question.quality else {
+      return try Self.decision(name: name, stepSet: stepSet, logits: values)
+    }
+    let shift = (qualityCurve ?? .standard).shift(quality)
+    var decision = try Self.decision(
+      name: name, stepSet: stepSet, logits: Self.shifted(values, stepSet: stepSet, by: shift))
+    decision.reason = "largest probability at the asked quality"
+    decision.facts = ["quality": quality, "shift": shift]
+    return decision
+  }
+
+  /// Logits leaning towards more (positive) or fewer steps, as `QualityCurve` says.
+  public static func shifted(_ logits: [Double], stepSet: [Int], by shift: Double) -> [Double] {
+    let largest = Double(stepSet.last ?? 1)
+    return zip(logits, stepSet).map { $0 + shift * Double($1) / largest }
+  }
+
+  /// Throws where the features come from another text encoder than the policy learned to read.
+  private func checkFingerprint(_ state: Tensor) throws(Failure) {
+    guard !fingerprint.isEmpty, state.type == .float32 else { return }
+    let values = withExtendedLifetime(state) { state.buffer(Float.self).prefix(fingerprint.count).map(Double.init) }
+    let difference = zip(values, fingerprint).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
+    let size = fingerprint.reduce(0) { $0 + $1 * $1 }
+    // Lower precision moves features by some 1e-2; another encoder's are unrelated, their difference as large as they.
+    guard difference <= 0.05 * size else {
+      throw Failure(
+        .shapeMismatch, "the policy was trained with another text encoder of the same width", component: "policy",
+        expected: "first features \(fingerprint.prefix(3))", actual: "\(values.prefix(3))")
+    }
   }
 
   /// Argmax (the first of equals) and softmax. Throws `.notFinite` where a logit is NaN or infinite.
-  static func decision(name: String, stepSet: [Int], logits: [Double]) throws(Failure) -> StepDecision {
+  public static func decision(name: String, stepSet: [Int], logits: [Double]) throws(Failure) -> StepDecision {
     guard let largest = logits.max(), logits.allSatisfy({ $0.isFinite }), logits.count == stepSet.count else {
       throw Failure(.notFinite, "the policy's logits are not finite", component: "policy", actual: "\(logits)")
     }

@@ -104,15 +104,20 @@ private final class StringBlock: @unchecked Sendable {
   var elements: [String] = []
 }
 
-/// 64-byte aligned heap memory freed with its last reference.
+/// 64-byte aligned heap memory freed with its last reference. Large blocks ask for huge pages: a matrix product walks
+/// hundreds of rows at once, each on a page of its own.
 public final class HeapBlock: @unchecked Sendable {
   public let bytes: UnsafeMutableRawBufferPointer
+  private static let hugePage = 2 << 20
 
   public init(byteCount: Int) throws(Failure) {
     var address: UnsafeMutableRawPointer?
-    guard byteCount >= 0, posix_memalign(&address, 64, max(byteCount, 64)) == 0, let address else {
+    let alignment = byteCount >= 2 * Self.hugePage ? Self.hugePage : 64
+    guard byteCount >= 0, posix_memalign(&address, alignment, max(byteCount, 64)) == 0, let address else {
       throw Failure(.outOfMemory, "cannot allocate \(byteCount) bytes")
     }
+    // The end of the block keeps small pages, so that no memory is added.
+    if alignment == Self.hugePage { madvise(address, byteCount / Self.hugePage * Self.hugePage, MADV_HUGEPAGE) }
     bytes = UnsafeMutableRawBufferPointer(start: address, count: byteCount)
   }
 

@@ -7,23 +7,27 @@ internal import CSIMD
 /// numbers correctly. Fit of (e^r − 1 − r) / r²: 8e-9.
 @inline(__always)
 func vexp(_ x: V) -> V {
-  // Beyond these bounds the result is 0 or infinity anyway.
-  let bounded = csimd_min(csimd_max(x, csimd_splat(-104)), csimd_splat(89))
+  // Beyond these bounds the result is 0 or infinity anyway. The order of the operands lets NaN through.
+  let bounded = csimd_min(csimd_splat(89), csimd_max(csimd_splat(-104), x))
   // Adding 1.5 · 2^23 rounds to the nearest integer and leaves it in the low bits.
   let magic = csimd_splat(12_582_912)
   let shifted = csimd_fma(bounded, csimd_splat(1.442_695_04), magic)
   let n = shifted - magic
-  let exponent = csimd_bits(shifted) &- VI(repeating: 0x4B40_0000)
   // ln 2 in two parts; the first has 9 bits, so that n times it is exact without a fused product.
   var r = csimd_fma(n, csimd_splat(-0.693_359_375), bounded)
   r = csimd_fma(n, csimd_splat(2.121_944_40e-4), r)
   let p = horner(r, 0.500_000_002_8, 0.166_665_733_6, 0.041_666_364_55, 0.008_363_776_179, 0.001_394_207_176)
   let e = csimd_fma(r * r, p, r) + csimd_splat(1)
-  let half = exponent &>> VI(repeating: 1)
-  let bias = VI(repeating: 127)
-  let first = csimd_from_bits((half &+ bias) &<< VI(repeating: 23))
-  let second = csimd_from_bits((exponent &- half &+ bias) &<< VI(repeating: 23))
-  return csimd_select(csimd_is_nan(x), x, e * first * second)
+  #if KERNELS_AVX512
+    return csimd_scale(e, n)
+  #else
+    let exponent = csimd_bits(shifted) &- VI(repeating: 0x4B40_0000)
+    let half = exponent &>> VI(repeating: 1)
+    let bias = VI(repeating: 127)
+    let first = csimd_from_bits((half &+ bias) &<< VI(repeating: 23))
+    let second = csimd_from_bits((exponent &- half &+ bias) &<< VI(repeating: 23))
+    return csimd_select(csimd_is_nan(x), x, e * first * second)
+  #endif
 }
 
 @inline(__always)

@@ -145,6 +145,26 @@ func gemmTile(_ depth: Int, _ a: In, _ b: In, _ c: Out, _ cStride: Int, _ accumu
   #endif
 }
 
+/// Whether a tile has exactly `height` rows, so that it may write to C itself.
+@inline(__always)
+private func hasTile(_ height: Int) -> Bool {
+  #if KERNELS_AVX512
+    height == tileRows || height == 8 || height == 4
+  #else
+    height == tileRows
+  #endif
+}
+
+/// At most `tileRows` rows, by the smallest tile that holds them.
+@inline(__always)
+private func gemmRest(_ height: Int, _ depth: Int, _ a: In, _ b: In, _ c: Out, _ cStride: Int, _ accumulate: Bool) {
+  #if KERNELS_AVX512
+    if height <= 4 { return gemmTile4(depth, a, b, c, cStride, accumulate) }
+    if height <= 8 { return gemmTile8(depth, a, b, c, cStride, accumulate) }
+  #endif
+  gemmTile(depth, a, b, c, cStride, accumulate)
+}
+
 func gemmPanel(
   _ rows: Int, _ columns: Int, _ depth: Int, _ a: In, _ b: In, _ c: Out, _ cStride: Int, _ accumulate: Bool,
   _ tile: Out
@@ -154,15 +174,15 @@ func gemmPanel(
     let height = min(tileRows, rows &- row)
     let from = a + row &* rowStride
     let to = c + row &* cStride
-    if height == tileRows && columns == tileColumns {
-      gemmTile(depth, from, b, to, cStride, accumulate)
+    if columns == tileColumns && hasTile(height) {
+      gemmRest(height, depth, from, b, to, cStride, accumulate)
     } else {
       // Edges go through a whole tile in scratch memory, with the same arithmetic as whole tiles: an element does not
       // depend on where the edge lies.
       if accumulate {
         for r in 0..<height { map(In(to + r &* cStride), tile + r &* tileColumns, columns) { $0 } }
       }
-      gemmTile(depth, from, b, tile, tileColumns, accumulate)
+      gemmRest(height, depth, from, b, tile, tileColumns, accumulate)
       for r in 0..<height { map(In(tile + r &* tileColumns), to + r &* cStride, columns) { $0 } }
     }
     row &+= height

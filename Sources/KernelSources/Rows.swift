@@ -1,11 +1,13 @@
 internal import CSIMD
 
+/// Elements that are added in float32 lanes before a total continues in Double: 128 additions per lane.
+private var sumBlock: Int { 256 &* lanes }
+
 func rowSum(_ x: In, _ count: Int) -> Double {
   var total = 0.0
   var start = 0
   while start < count {
-    // 4096 elements are added in float32 lanes before the total continues in Double.
-    let end = min(count, start &+ 4096)
+    let end = min(count, start &+ sumBlock)
     var a = csimd_splat(0)
     var b = csimd_splat(0)
     var i = start
@@ -30,8 +32,7 @@ func squaredDeviations(_ x: In, _ mean: Float, _ count: Int) -> Double {
   var start = 0
   let m = csimd_splat(mean)
   while start < count {
-    // 4096 elements are added in float32 lanes before the total continues in Double.
-    let end = min(count, start &+ 4096)
+    let end = min(count, start &+ sumBlock)
     var a = csimd_splat(0)
     var b = csimd_splat(0)
     var i = start

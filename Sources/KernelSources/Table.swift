@@ -54,6 +54,8 @@ package func kernelTable() -> KernelTable {
     scaleShiftChannels: scaleShiftChannels,
     accumulate: accumulate,
     multiplyAdd: multiplyAdd,
+    winograd: WinogradKernels(input: winogradInput, weights: winogradWeights, output: winogradOutput),
+    fused: FusedKernels(attentionRows: attentionRows, gegluTile: gegluTile),
     gemmPanel: gemmPanel,
     epilogue: epilogue,
     packPanel: packPanel,

@@ -58,6 +58,8 @@ extension KernelTable {
       ) -> Void,
     accumulate: @convention(c) (UnsafePointer<Float>, Float, UnsafeMutablePointer<Float>, Int) -> Void,
     multiplyAdd: BinaryKernel,
+    winograd: WinogradKernels,
+    fused: FusedKernels,
     gemmPanel:
       @convention(c) (
         Int, Int, Int, UnsafePointer<Float>, UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int, Bool,
@@ -113,6 +115,8 @@ extension KernelTable {
     self.scaleShiftChannels = scaleShiftChannels
     self.accumulate = accumulate
     self.multiplyAdd = multiplyAdd
+    self.winograd = winograd
+    self.fused = fused
     self.gemmPanel = gemmPanel
     self.epilogue = epilogue
     self.packPanel = packPanel

@@ -118,6 +118,11 @@ package struct KernelTable: Sendable {
   /// `(a, b, out, count)`: out += a · b elementwise.
   package var multiplyAdd: BinaryKernel
 
+  /// Transforms of 3×3 convolutions.
+  package var winograd: WinogradKernels
+  /// Attention and gated activations.
+  package var fused: FusedKernels
+
   // Matrix product.
   /// `(rows, columns, depth, a, b, c, cStride, accumulate, tile)`: C (rows × columns) = or += A · B.
   ///

@@ -6,7 +6,10 @@ import Support
 /// used again at every step.
 final class GuidedPredictor {
   private let network: NoisePredictor
-  private let options: RunOptions
+  /// Of a step's first and second network call, each with the series of its text features, whose keys and values are then
+  /// computed once per run.
+  private let firstOptions: RunOptions
+  private let secondOptions: RunOptions
   private let images: Int
   /// 1 when guidance is off.
   private let scale: Double
@@ -28,7 +31,11 @@ final class GuidedPredictor {
     batching: GuidanceBatching, options: RunOptions
   ) throws {
     self.network = network
-    self.options = options
+    var own = options
+    own.series = RunSeries(constantInputs: network.constantInputs)
+    firstOptions = own
+    own.series = RunSeries(constantInputs: network.constantInputs)
+    secondOptions = own
     self.scale = scale
     self.rescale = rescale
     images = shape[0]
@@ -53,21 +60,23 @@ final class GuidedPredictor {
   }
 
   /// The prediction for `latents * inputScale`; valid until the next call.
-  func predict(latents: Tensor, inputScale: Double, timestep: Double) throws -> Tensor {
+  func predict(
+    latents: Tensor, inputScale: Double, timestep: Double, part: NetworkPart = .whole
+  ) throws -> Tensor {
     let count = latents.count
     let (from, into) = (latents.buffer(Float.self), input.buffer(Float.self))
     let factor = Float(inputScale)
     for index in 0..<count { into[index] = from[index] * factor }
-    guard let unconditional else { return try run(timestep, conditional) }
+    guard let unconditional else { return try run(timestep, conditional, part, 0) }
     let (first, second): (Tensor, Tensor)
     if joint {
       for index in 0..<count { into[count + index] = into[index] }
-      first = try run(timestep, conditional)
+      first = try run(timestep, conditional, part, 0)
       second = first
     } else {
       // The network's outputs may share memory between runs.
-      first = try run(timestep, unconditional).copied()
-      second = try run(timestep, conditional)
+      first = try run(timestep, unconditional, part, 0).copied()
+      second = try run(timestep, conditional, part, 1)
     }
     let negative = UnsafePointer(first.pointer(Float.self))
     let positive = UnsafePointer(second.pointer(Float.self)) + (joint ? count : 0)
@@ -81,8 +90,11 @@ final class GuidedPredictor {
     return guided
   }
 
-  private func run(_ timestep: Double, _ states: Tensor) throws -> Tensor {
-    try network.predict(sample: input, timestep: timestep, states: states, condition: embedding, options: options)
+  /// `stream`: which of a step's network calls this is.
+  private func run(_ timestep: Double, _ states: Tensor, _ part: NetworkPart, _ stream: Int) throws -> Tensor {
+    try network.predict(
+      sample: input, timestep: timestep, states: states, condition: embedding, part: part, stream: stream,
+      options: stream == 0 ? firstOptions : secondOptions)
   }
 
   /// Tensors (1, …) as one tensor (n, …).

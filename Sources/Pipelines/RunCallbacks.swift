@@ -9,6 +9,9 @@ public enum Stage: Int32, Sendable, CaseIterable {
   case policy = 2
   case denoise = 3
   case decode = 4
+  case collect = 5
+  case train = 6
+  case evaluate = 7
 
   public var name: String {
     switch self {
@@ -17,6 +20,9 @@ public enum Stage: Int32, Sendable, CaseIterable {
     case .policy: "policy"
     case .denoise: "denoise"
     case .decode: "decode"
+    case .collect: "collect"
+    case .train: "train"
+    case .evaluate: "evaluate"
     }
   }
 }
@@ -53,6 +59,9 @@ public struct RunCallbacks {
   /// Throws to end the call.
   public var progress: ((Progress) throws -> Void)?
   public var preview: ((Preview) throws -> Void)?
+  /// Inside the library: latents before each solver step and the output that the solver gets, valid during the call.
+  package var trace:
+    ((_ call: Int, _ latents: UnsafeBufferPointer<Float>, _ output: UnsafeBufferPointer<Float>) -> Void)?
   public var log: ((_ level: LogLevel, _ component: String, _ message: String) -> Void)?
   public var isCancelled: (() -> Bool)?
 
@@ -63,7 +72,7 @@ public struct RunCallbacks {
     if isCancelled?() == true { throw Failure(.cancelled, "the run was cancelled") }
   }
 
-  func report(_ stage: Stage, _ step: Int, of total: Int, _ detail: String = "") throws {
+  public func report(_ stage: Stage, _ step: Int, of total: Int, _ detail: String = "") throws {
     try checkCancelled()
     try progress?(Progress(stage: stage, step: step, total: total, detail: detail))
   }

@@ -61,24 +61,73 @@ struct Run {
     let tokenizer = try pipeline.tokenizer.get()
     let tokens = try tokenizer.tokenize(prompt)
     let network = try pipeline.noisePredictor.get()
+    if let cache = plan.options.cache { try network.cuts.check(branch: cache.branch) }
     let isGuided = plan.guidanceScale > 1 && !network.embedsGuidance
     let texts = try encode(tokens, negative: isGuided ? try tokenizer.tokenize(plan.options.negativePrompt) : nil)
-    let decision = try decide(tokens, texts.prompt)
-    let scheduler = try makeScheduler(steps: decision.steps)
-    let (latents, steps) = try denoise(
-      scheduler,
-      predictor: GuidedPredictor(
+    let calibrated = try calibratedEntry()
+    var decision = calibratedDecision(try decide(prompt, tokens, texts.prompt), calibrated)
+    let options = try calibratedOptions(calibrated)
+    let predictor = { (images: Int) throws -> GuidedPredictor in
+      try GuidedPredictor(
         network: network, prompt: texts.prompt.conditioning, negative: texts.negative?.conditioning,
-        shape: plan.latentShape, scale: plan.guidanceScale, rescale: plan.options.guidanceRescale,
-        batching: plan.options.guidanceBatching, options: runOptions))
+        shape: [images] + plan.latentShape.dropFirst(), scale: plan.guidanceScale,
+        rescale: plan.options.guidanceRescale, batching: plan.options.guidanceBatching, options: runOptions)
+    }
+    if plan.options.deadlineMilliseconds > 0 {
+      decision = try limited(decision, isGuided: isGuided, predictor: { try predictor(plan.options.count) })
+    }
+    let scheduler = try makeScheduler(steps: decision.steps)
+    let skip = try SkipRun(
+      options: options, network: network, scheduler: scheduler,
+      elementCount: plan.latentShape.reduce(1, *),
+      makeScheduler: { [decision] in try makeScheduler(steps: decision.steps) })
+    let (latents, steps) = try denoise(scheduler, predictor: predictor, skip: skip)
     let images = plan.options.decode ? try decode(latents) : []
+    remember(steps, form: RunForm(plan, isGuided: isGuided))
     let report = GenerationReport(
       seed: plan.seed, scheduler: scheduler.className, width: plan.width, height: plan.height,
-      count: plan.options.count, guidanceScale: plan.guidanceScale, promptTokens: tokens.tokens.count,
+      skip: options.skip?.text, cache: options.cache?.text, count: plan.options.count,
+      guidanceScale: plan.guidanceScale, promptTokens: tokens.tokens.count,
       promptWindow: tokens.ids.count, decision: decision, steps: steps,
       stageMilliseconds: times.milliseconds, totalMilliseconds: Clock.milliseconds() - start,
       warnings: warnings(tokens), operators: profiler.map(GenerationReport.operators))
     return GenerationResult(images: images, latents: latents, report: report)
+  }
+
+  /// The calibrated way that the option `quality` asks for.
+  private func calibratedEntry() throws(Failure) -> AdaptiveProfile.Entry? {
+    guard let quality = plan.options.quality else { return nil }
+    let folder = pipeline.folder.path
+    guard let profile = try AdaptiveProfile(folder: folder) else {
+      throw Failure(
+        .notFound, "the option 'quality' needs a calibration; `adadiff calibrate` writes it", component: "adaptive",
+        file: "\(folder)/\(AdaptiveProfile.fileName)")
+    }
+    return profile.entry(quality: quality)
+  }
+
+  /// A step count that nobody chose is the calibrated one; a policy's choice is kept, and plain entries bound it.
+  private func calibratedDecision(_ decision: StepDecision, _ entry: AdaptiveProfile.Entry?) -> StepDecision {
+    guard let entry, plan.options.steps == .auto else { return decision }
+    let isPlain = entry.skip.isEmpty && entry.cache.isEmpty
+    guard decision.policy == "scheduler_default" || isPlain && decision.steps > entry.steps else { return decision }
+    return StepDecision(steps: entry.steps, policy: "calibrated", reason: "\(entry.name) reaches the quality")
+  }
+
+  private func calibratedOptions(_ entry: AdaptiveProfile.Entry?) throws(Failure) -> GenerationOptions {
+    var options = plan.options
+    guard let entry, options.skip == nil, options.cache == nil else { return options }
+    // A mask keeps its shape where the policy or the caller takes another number of steps.
+    let stretches = entry.skip.hasPrefix("fixed-mask:") && !entry.skip.contains("resample=")
+    if !entry.skip.isEmpty { options.skip = try SkipSettings(entry.skip + (stretches ? ",resample=true" : "")) }
+    if !entry.cache.isEmpty { options.cache = try FeatureCacheSettings(entry.cache) }
+    return options
+  }
+
+  /// Tokenizes, encodes and decides; no deadline, since nothing is run.
+  func decision(for prompt: String) throws -> StepDecision {
+    let tokens = try pipeline.tokenizer.get().tokenize(prompt)
+    return try decide(prompt, tokens, encode(tokens, negative: nil).prompt)
   }
 
   private func warnings(_ tokens: TokenizedPrompt) -> [String] {
@@ -92,7 +141,9 @@ struct Run {
     do throws(Failure) {
       try SchedulerFactory.validate(
         className: plan.options.scheduler, configuration: pipeline.folder.scheduler, eta: plan.options.eta)
-      if case .fixed(let steps) = plan.options.steps { _ = try makeScheduler(steps: steps) }
+      if case .fixed(let steps) = plan.options.steps {
+        try SkipRun.validate(options: plan.options, scheduler: try makeScheduler(steps: steps))
+      }
     } catch {
       throw error.adding(component: "scheduler")
     }
@@ -126,23 +177,23 @@ struct Run {
     }
   }
 
-  private func decide(_ tokens: TokenizedPrompt, _ text: TextEncoder.Encoding) throws -> StepDecision {
+  private func decide(
+    _ prompt: String, _ tokens: TokenizedPrompt, _ text: TextEncoder.Encoding
+  ) throws -> StepDecision {
     if case .fixed(let steps) = plan.options.steps {
       return StepDecision(steps: steps, policy: "fixed", reason: "the caller set the number of steps")
     }
     let question = StepQuestion(
       lastHiddenState: text.lastHiddenState,
       attentionMask: try Tensor(type: .int64, shape: [1, tokens.mask.count], values: tokens.mask.map(Int64.init)),
-      defaultSteps: StableDiffusionPipeline.defaultSteps)
+      defaultSteps: StableDiffusionPipeline.defaultSteps, prompt: prompt, seed: plan.seed,
+      quality: plan.options.policyQuality)
     let policy: any StepPolicy
-    switch (plan.options.policy, pipeline.policy) {
-    case (StepPolicyNames.fixed?, _): policy = FixedStepPolicy()
-    case (_, let learned?): policy = learned
-    case (StepPolicyNames.learned?, nil):
-      throw Failure(
-        .notFound, "the pipeline has no learned policy", component: "policy",
-        file: pipeline.folder.path + "/policy/policy.json")
-    case (_, nil):
+    if let wanted = plan.options.policy {
+      policy = try pipeline.policies.policy(wanted)
+    } else if let learned = pipeline.policy {
+      policy = learned
+    } else {
       return StepDecision(
         steps: question.defaultSteps, policy: "scheduler_default", reason: "the pipeline has no policy")
     }
@@ -153,6 +204,72 @@ struct Run {
       try callbacks.report(.policy, 1, of: 1, "\(decision.steps) steps")
       return decision
     }
+  }
+
+  /// The decision with no more steps than the deadline leaves time for, by the speed of earlier runs of this form, else
+  /// by a short measurement.
+  private func limited(
+    _ decision: StepDecision, isGuided: Bool, predictor: () throws -> GuidedPredictor
+  ) throws -> StepDecision {
+    try timed(.policy) {
+      let deadline = plan.options.deadlineMilliseconds
+      let form = RunForm(plan, isGuided: isGuided)
+      let speed = try pipeline.speeds.withLock { $0[form] } ?? measuredSpeed(predictor())
+      let decoding = plan.options.decode ? speed.decodeMilliseconds * Double(plan.options.count) : 0
+      let left = deadline * RunSpeed.usableShare - (Clock.milliseconds() - start) - decoding
+      // Solvers with inner evaluations call the network more often than they step.
+      func isPossible(_ steps: Int) throws -> Bool {
+        Double(try makeScheduler(steps: steps).timesteps.count) * speed.callMilliseconds <= left
+      }
+      var (possible, beyond) = (1, decision.steps + 1)
+      while beyond - possible > 1 {
+        let middle = (possible + beyond) / 2
+        if try isPossible(middle) { possible = middle } else { beyond = middle }
+      }
+      if possible == 1, try !isPossible(1) {
+        callbacks.log?(.warning, "policy", "the deadline of \(deadline) ms is too short even for one step")
+      }
+      var limited = decision.limited(to: possible)
+      limited.facts["deadline_ms"] = deadline
+      limited.facts["call_ms"] = speed.callMilliseconds
+      limited.facts["decode_ms"] = decoding
+      limited.facts["steps_possible"] = Double(possible)
+      return limited
+    }
+  }
+
+  /// Runs network and decoder on noise: once to prepare them, once on the clock.
+  private func measuredSpeed(_ predictor: GuidedPredictor) throws -> RunSpeed {
+    try callbacks.report(.policy, 0, of: 1, "measuring speed")
+    let latents = try Tensor(type: .float32, shape: plan.latentShape)
+    var generator = TorchGenerator(seed: 0)
+    generator.fillNormal(latents.buffer(Float.self))
+    let timestep = 500.0
+    _ = try predictor.predict(latents: latents, inputScale: 1, timestep: timestep)
+    var begin = Clock.milliseconds()
+    _ = try predictor.predict(latents: latents, inputScale: 1, timestep: timestep)
+    var speed = RunSpeed(callMilliseconds: Clock.milliseconds() - begin, decodeMilliseconds: 0)
+    guard plan.options.decode else { return speed }
+    let decoder = try pipeline.decoder.get()
+    // The first decoding is slower than those to come; it is only measured again where that costs little.
+    for _ in 0..<2 {
+      begin = Clock.milliseconds()
+      _ = try decoder.decode(latents, image: 0, scale: pipeline.folder.vaeScale, options: runOptions)
+      speed.decodeMilliseconds = Clock.milliseconds() - begin
+      if speed.decodeMilliseconds > 0.05 * plan.options.deadlineMilliseconds { break }
+    }
+    return speed
+  }
+
+  /// Keeps what this run took for the deadlines of later ones.
+  private func remember(_ steps: [StepRecord], form: RunForm) {
+    // The first call also makes the plan.
+    let calls = steps.dropFirst().filter { $0.action == .run }.map(\.milliseconds)
+    guard !calls.isEmpty, plan.options.decode else { return }
+    let speed = RunSpeed(
+      callMilliseconds: calls.reduce(0, +) / Double(calls.count),
+      decodeMilliseconds: (times.milliseconds[.decode] ?? 0) / Double(plan.options.count))
+    pipeline.speeds.withLock { $0[form] = speed }
   }
 
   private func decode(_ latents: Tensor) throws -> [Tensor] {
@@ -170,10 +287,13 @@ struct Run {
 
   /// The sampling loop. Returns the final latents and what every call did.
   private func denoise(
-    _ scheduler: any Scheduler, predictor: GuidedPredictor
+    _ scheduler: any Scheduler, predictor: @escaping (Int) throws -> GuidedPredictor, skip: SkipRun?
   ) throws -> (latents: Tensor, steps: [StepRecord]) {
     try timed(.denoise) {
-      try Sampling(plan: plan, callbacks: callbacks, scheduler: scheduler, predictor: predictor).run()
+      try Sampling(
+        plan: plan, callbacks: callbacks, scheduler: scheduler, predictor: predictor(plan.options.count), skip: skip,
+        makePredictor: predictor
+      ).run()
     }
   }
 }

@@ -15,6 +15,9 @@ public final class StableDiffusionPipeline: Sendable {
   let noisePredictor: LazyComponent<NoisePredictor>
   let decoder: LazyComponent<LatentDecoder>
   let policy: LearnedStepPolicy?
+  let policies: StepPolicyFactory
+  /// What runs of each form took on this machine.
+  let speeds = Protected<[RunForm: RunSpeed]>([:])
   /// Things a user wants to know although the pipeline works.
   public let warnings: [String]
 
@@ -43,6 +46,8 @@ public final class StableDiffusionPipeline: Sendable {
     policy =
       access(policyFolder + "/policy.json", F_OK) == 0
       ? try LearnedStepPolicy(folder: policyFolder, textHiddenSize: folder.hiddenSize, pool: pool) : nil
+    policies = StepPolicyFactory(
+      folder: policyFolder, learned: policy, textHiddenSize: folder.hiddenSize, pool: pool)
     if !options.lazy {
       try callbacks.report(.load, 1, of: 5, "tokenizer")
       _ = try tokenizer.get()
@@ -68,7 +73,7 @@ public final class StableDiffusionPipeline: Sendable {
   }
 
   /// Guidance scale of a run that names none.
-  var guidanceScale: Double { policy?.guidanceScale ?? Self.defaultGuidanceScale }
+  public var guidanceScale: Double { policy?.guidanceScale ?? Self.defaultGuidanceScale }
 
   /// Pixels of a run that names none.
   public var width: Int { folder.latentWidth * folder.vaeScale }
@@ -97,5 +102,18 @@ public final class StableDiffusionPipeline: Sendable {
       "threads": JSON(pool.threads),
       "warnings": .array(warnings.map { JSON($0) }),
     ])
+  }
+}
+
+extension StableDiffusionPipeline {
+  /// Operations of one network call at the pipeline's own size on `batch` latents; `branch`: of the network's outer part
+  /// from that skip connection on.
+  public func multiplyAccumulates(batch: Int, branch: Int? = nil) throws -> MultiplyAccumulates {
+    let network = try noisePredictor.get()
+    let encoder = try textEncoder.get().encode(
+      try tokenizer.get().tokenize(""), clipSkip: 0, options: RunOptions(pool: pool))
+    return try network.multiplyAccumulates(
+      batch: batch, latentShape: [1, folder.latentChannels, folder.latentHeight, folder.latentWidth],
+      states: encoder.conditioning.shape, branch: branch)
   }
 }

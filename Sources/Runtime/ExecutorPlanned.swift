@@ -9,9 +9,33 @@ struct PlanExecutor {
   var profiler: Profiler?
 
   /// `inputs` in the order of the graph's inputs, of the types and shapes the plan was made for.
-  func run(_ plan: Plan, inputs: [Value?]) throws -> [Value] {
-    let context = try plan.takeContext()
-    defer { plan.giveBack(context) }
+  func run(_ plan: Plan, inputs: [Value?], series: RunSeries? = nil) throws -> [Value] {
+    guard let series, plan.preludeCount > 0 else {
+      let context = try plan.takeContext()
+      defer { plan.giveBack(context) }
+      return try run(plan, inputs: inputs, context, from: 0)
+    }
+    var held = try series.take(plan)
+    do {
+      if held.matches(inputs) {
+        let results = try run(plan, inputs: inputs, held.context, from: plan.preludeCount)
+        series.put(held)
+        return results
+      }
+      held.inputs = nil
+      let results = try run(plan, inputs: inputs, held.context, from: 0)
+      try held.remember(inputs)
+      series.put(held)
+      return results
+    } catch {
+      // Whatever the run had computed is forgotten with its memory.
+      plan.giveBack(held.context)
+      throw error
+    }
+  }
+
+  /// Steps from `first` on.
+  private func run(_ plan: Plan, inputs: [Value?], _ context: PlanContext, from first: Int) throws -> [Value] {
     for (index, value) in inputs.enumerated() {
       if case .tensor(let tensor)? = value { context.bindInput(index, try aligned(tensor)) }
       if plan.hasDynamicSteps { context.environment[plan.graph.inputs[index].index] = value }
@@ -30,7 +54,7 @@ struct PlanExecutor {
       context.bindOutput(index, tensor)
       results.append(tensor)
     }
-    for index in plan.steps.indices {
+    for index in plan.steps.indices.dropFirst(first) {
       try checkCancelled()
       let start = profiler == nil ? 0 : monotonicSeconds()
       do {

@@ -33,8 +33,14 @@ public struct RunOptions {
   public var checkCancelled: (() throws -> Void)?
   /// Receives the time of every node.
   public var profiler: Profiler?
+  /// Shares what constant inputs give with the other runs of the series.
+  public var series: RunSeries?
 
-  public init(pool: ThreadPool? = nil, checkCancelled: (() throws -> Void)? = nil, profiler: Profiler? = nil) {
+  public init(
+    pool: ThreadPool? = nil, checkCancelled: (() throws -> Void)? = nil, profiler: Profiler? = nil,
+    series: RunSeries? = nil
+  ) {
+    self.series = series
     self.pool = pool
     self.checkCancelled = checkCancelled
     self.profiler = profiler
@@ -56,6 +62,9 @@ public final class Model: @unchecked Sendable {
     case eager(CompiledGraph)
   }
   private let engine: Engine
+
+  /// The graph that plans are made from.
+  var plannedGraph: Graph? { if case .planned(let plans) = engine { plans.graph } else { nil } }
 
   /// Loads the ONNX file at `path`. Every operator without an implementation is reported here, never at run time.
   public convenience init(path: String, options: ModelOptions = ModelOptions()) throws {
@@ -113,9 +122,13 @@ public final class Model: @unchecked Sendable {
       var named: [String: Value] = [:]
       switch engine {
       case .planned(let plans):
-        let plan = try plans.plan(for: ordered, wanted: positions, pool: pool, checkCancelled: checkCancelled)
+        let constant = options.series.map { series in
+          inputs.indices.filter { series.constantInputs.contains(inputs[$0].name) }
+        }
+        let plan = try plans.plan(
+          for: ordered, wanted: positions, constantInputs: constant ?? [], pool: pool, checkCancelled: checkCancelled)
         let executor = PlanExecutor(pool: pool, checkCancelled: checkCancelled, profiler: options.profiler)
-        for (position, value) in zip(positions, try executor.run(plan, inputs: ordered)) {
+        for (position, value) in zip(positions, try executor.run(plan, inputs: ordered, series: options.series)) {
           named[outputs[position].name] = value
         }
       case .eager(let compiled):

@@ -21,6 +21,7 @@ final class DDIMScheduler: Solver {
   }
 
   override var historyDepth: Int { 2 }
+  override var keepsOutputsOnly: Bool { true }
 
   /// x' = √ᾱ' x0 + √(1 - ᾱ' - σ²) ε + σ z, formula 12.
   override func update(

@@ -25,6 +25,7 @@ final class DDPMScheduler: Solver {
   }
 
   override var historyDepth: Int { 1 }
+  override var keepsOutputsOnly: Bool { true }
 
   /// x' = √ᾱ' β / (1 - ᾱ) x0 + √α (1 - ᾱ') / (1 - ᾱ) x + σ z, formula 7.
   override func update(

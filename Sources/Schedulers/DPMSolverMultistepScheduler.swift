@@ -35,6 +35,7 @@ final class DPMSolverMultistepScheduler: Solver {
   }
 
   override var historyDepth: Int { order }
+  override var keepsOutputsOnly: Bool { true }
 
   override func update(
     call: Int, callsMade: Int, output: UnsafePointer<Float>, sample: UnsafeMutablePointer<Float>,

@@ -14,6 +14,8 @@ final class EulerDiscreteScheduler: Solver {
     try super.init(plan: schedule.plan(className: "EulerDiscreteScheduler"))
   }
 
+  override var keepsOutputsOnly: Bool { true }
+
   override func update(
     call: Int, callsMade: Int, output: UnsafePointer<Float>, sample: UnsafeMutablePointer<Float>,
     noise: () throws(Failure) -> UnsafePointer<Float>
@@ -33,6 +35,8 @@ final class EulerAncestralDiscreteScheduler: Solver {
     sigmas = schedule.sigmas
     try super.init(plan: schedule.plan(className: "EulerAncestralDiscreteScheduler", drawsNoise: true))
   }
+
+  override var keepsOutputsOnly: Bool { true }
 
   override func update(
     call: Int, callsMade: Int, output: UnsafePointer<Float>, sample: UnsafeMutablePointer<Float>,

@@ -55,6 +55,8 @@ final class FlowMatchEulerDiscreteScheduler: Solver {
         noiseScales: sigmas, drawsNoise: stochastic, prediction: .flow))
   }
 
+  override var keepsOutputsOnly: Bool { true }
+
   override func update(
     call: Int, callsMade: Int, output: UnsafePointer<Float>, sample: UnsafeMutablePointer<Float>,
     noise: () throws(Failure) -> UnsafePointer<Float>

@@ -1,9 +1,14 @@
 import Support
 
 /// A quantity that is linear in the latents of a call and the network's output there.
-struct LinearForm {
-  var sample: Double
-  var output: Double
+public struct LinearForm: Sendable {
+  public var sample: Double
+  public var output: Double
+
+  public init(sample: Double, output: Double) {
+    self.sample = sample
+    self.output = output
+  }
 }
 
 /// What the network predicts (`prediction_type`).

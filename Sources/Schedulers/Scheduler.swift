@@ -33,6 +33,10 @@ public protocol Scheduler: AnyObject {
   func signalScale(call: Int) -> Double
   /// See ``signalScale(call:)``.
   func noiseScale(call: Int) -> Double
+  /// The noise in the latents of this call, as a sum of latents and network output.
+  func epsilonForm(call: Int) -> LinearForm
+  /// The clean latents that the output of this call implies, as a sum of latents and output; before clipping.
+  func originalForm(call: Int) -> LinearForm
   /// The step (0-based, less than `steps`) that this call belongs to.
   func stepIndex(call: Int) -> Int
 
@@ -51,6 +55,19 @@ public protocol Scheduler: AnyObject {
     call: Int, modelOutput: UnsafeBufferPointer<Float>, sample: UnsafeMutableBufferPointer<Float>,
     noise: () throws(Failure) -> UnsafeBufferPointer<Float>,
     predictedOriginal: UnsafeMutableBufferPointer<Float>?
+  ) throws(Failure)
+
+  // MARK: Correction of earlier outputs
+
+  /// Whether latents and state depend linearly on earlier outputs, and the state is a history of outputs. Only then may
+  /// the two functions below be called.
+  var allowsCorrection: Bool { get }
+  /// Sets the history to zero without forgetting how many entries it has: what is known is exact from here on.
+  func clearResponse()
+  /// Adds to the values from `offset` of every history entry `direction` times the one-value history of `response`, a
+  /// scheduler of the same plan that was led through the same calls with the outputs' errors.
+  func correct(
+    offset: Int, direction: UnsafeBufferPointer<Float>, response: any Scheduler
   ) throws(Failure)
 }
 

@@ -63,6 +63,36 @@ class Solver: Scheduler {
   /// Whether a run can start at this call: it opens a step rather than refining one.
   final func opensStep(call: Int) -> Bool { call == 0 || stepIndex(call: call) != stepIndex(call: call - 1) }
 
+  func epsilonForm(call: Int) -> LinearForm {
+    plan.prediction.epsilon(signal: signalScale(call: call), noise: noiseScale(call: call))
+  }
+
+  func originalForm(call: Int) -> LinearForm {
+    plan.prediction.original(signal: signalScale(call: call), noise: noiseScale(call: call))
+  }
+
+  /// Overridden where state lives outside `history` or an update is not linear.
+  var keepsOutputsOnly: Bool { false }
+  final var allowsCorrection: Bool { keepsOutputsOnly && plan.clamp.isNone }
+
+  final func clearResponse() {
+    guard let storage else { return }
+    for age in 0..<storage.filled { storage[age].update(repeating: 0, count: elementCount) }
+  }
+
+  final func correct(
+    offset: Int, direction: UnsafeBufferPointer<Float>, response: any Scheduler
+  ) throws(Failure) {
+    guard allowsCorrection, let response = response as? Solver, response.elementCount == 1, offset >= 0,
+      direction.count <= elementCount, offset <= elementCount - direction.count, let errors = direction.baseAddress
+    else { throw Failure(.internalError, "\(className) cannot be corrected like this") }
+    guard let storage, let answers = response.storage else { return }
+    for age in 0..<min(storage.filled, answers.filled) where answers[age][0] != 0 {
+      let (into, factor) = (storage[age] + offset, answers[age][0])
+      for index in 0..<direction.count { into[index] += factor * errors[index] }
+    }
+  }
+
   /// How many latent-sized buffers the solver keeps between calls.
   var historyDepth: Int { 0 }
 

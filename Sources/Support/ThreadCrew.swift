@@ -108,9 +108,9 @@ final class ThreadCrew: @unchecked Sendable {
   private func work() {
     var seen = 0
     while true {
-      waitForJob(after: seen)
+      // The number is read before `stopping`: a stop after this look changes the number and ends the next wait.
+      seen = waitForJob(after: seen)
       if stopping.load(ordering: .acquiring) { return }
-      seen = jobNumber.load(ordering: .sequentiallyConsistent)
       inside.add(1, ordering: .sequentiallyConsistent)
       if gateOpen.load(ordering: .sequentiallyConsistent) { takeChunks() }
       let left = inside.subtract(1, ordering: .sequentiallyConsistent).newValue
@@ -122,16 +122,24 @@ final class ThreadCrew: @unchecked Sendable {
     }
   }
 
-  private func waitForJob(after seen: Int) {
+  /// Returns the number of the first job seen that is not `seen`.
+  private func waitForJob(after seen: Int) -> Int {
+    var number = seen
     for _ in 0..<Self.spinLimit {
-      if jobNumber.load(ordering: .acquiring) != seen { return }
+      number = jobNumber.load(ordering: .acquiring)
+      if number != seen { return number }
       csimd_pause()
     }
     pthread_mutex_lock(mutex)
     sleeping.add(1, ordering: .sequentiallyConsistent)
-    while jobNumber.load(ordering: .sequentiallyConsistent) == seen { pthread_cond_wait(wake, mutex) }
+    while true {
+      number = jobNumber.load(ordering: .sequentiallyConsistent)
+      if number != seen { break }
+      pthread_cond_wait(wake, mutex)
+    }
     sleeping.subtract(1, ordering: .sequentiallyConsistent)
     pthread_mutex_unlock(mutex)
+    return number
   }
 
   /// Starts the missing workers. Fewer than wanted are enough: the caller works too. Signals stay with the host's threads.

@@ -54,8 +54,8 @@ struct AdaDiffCommand: ParsableCommand {
       \(ExitStatus.documentation)
       """,
     subcommands: [
-      GenerateCommand.self, RunCommand.self, InspectCommand.self, TokenizeCommand.self, BenchCommand.self,
-      VersionCommand.self,
+      GenerateCommand.self, PolicyCommand.self, RunCommand.self, InspectCommand.self, TokenizeCommand.self,
+      BenchCommand.self, SkipCommand.self, CalibrateCommand.self, VersionCommand.self,
     ])
 }
 

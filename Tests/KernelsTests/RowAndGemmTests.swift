@@ -182,3 +182,37 @@ import Testing
     }
   }
 }
+
+@Suite struct GemmEdgeTests {
+  /// Every number of rows and columns around the tiles: the right sums, and nothing written beyond them.
+  @Test func nothingIsWrittenBeyondTheRows() {
+    for table in Kernels.supported {
+      let g = table.gemm
+      let depth = 5
+      for rows in 1...(2 * g.tileRows + 1) {
+        for columns in [1, g.tileColumns - 1, g.tileColumns] {
+          for accumulate in [false, true] {
+            let a = numbers((rows + g.tileRows) * g.rowStride, seed: 1)
+            let b = numbers(depth * g.tileColumns, seed: 2)
+            let stride = g.tileColumns + 3
+            var c = [Float](repeating: 7, count: (rows + g.tileRows) * stride)
+            var tile = [Float](repeating: 0, count: g.tileRows * g.tileColumns)
+            table.gemmPanel(rows, columns, depth, a, b, &c, stride, accumulate, &tile)
+            for row in 0..<(rows + g.tileRows) {
+              for column in 0..<stride {
+                let value = c[row * stride + column]
+                guard row < rows, column < columns else {
+                  #expect(value == 7, "\(table.name): \(rows) rows, \(columns) columns wrote to \(row), \(column)")
+                  continue
+                }
+                var sum = accumulate ? 7.0 : 0.0
+                for k in 0..<depth { sum += Double(a[row * g.rowStride + k]) * Double(b[k * g.tileColumns + column]) }
+                #expect(abs(Double(value) - sum) < 1e-5 * max(1, abs(sum)))
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+}

@@ -118,7 +118,8 @@ import Testing
           type: "Conv", domain: "", version: 11, attributes: attributes(c), constants: constants, threads: threads
         ).run([image, weights, try Tensor(bias)])[0]
         #expect(y.shape == [c.batch, c.filters] + out)
-        #expect(difference(y, expected) < 2e-6)
+        // Direct sums stay below 2e-6; Winograd's transforms grow rounding errors fivefold.
+        #expect(difference(y, expected) < 1e-5)
         results.append(y.values())
       }
     }
@@ -136,7 +137,7 @@ import Testing
         try Tensor(bias), try Tensor(residual, [c.batch] + out + [c.filters]),
       ])[0]
       #expect(y.shape == [c.batch] + out + [c.filters])
-      #expect(difference(y, summed.map { max(0, $0) }) < 2e-6)
+      #expect(difference(y, summed.map { max(0, $0) }) < 1e-5)
     }
 
     let y = try DenseRunner(type: "Conv", domain: "", version: 11, attributes: attributes(c)).run([

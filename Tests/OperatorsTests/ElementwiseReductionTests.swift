@@ -84,7 +84,7 @@ struct ElementwiseReductionTests {
     #expect(throws: Failure.self) { try SingleOperator(type: "ReduceMean", version: 18)(bytes) }
   }
 
-  @Test("Long float32 sums are exact to their last bit and do not depend on threads")
+  @Test("Long float32 sums are near the exact ones and do not depend on threads")
   func longSums() throws {
     let count = 1 << 20
     let x = try Tensor([Float](repeating: 0.1, count: count), [4, count / 4])

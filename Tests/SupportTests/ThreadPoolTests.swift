@@ -24,6 +24,16 @@ import Testing
     #expect(total.load(ordering: .relaxed) == 80_000)
   }
 
+  /// A worker that wakes late from the last job must still see that the pool ends.
+  @Test func poolsEndRightAfterARun() {
+    let total = Atomic<Int>(0)
+    for _ in 0..<2000 {
+      let pool = ThreadPool(threads: 8)
+      pool.run(chunks: 8) { _ in total.add(1, ordering: .relaxed) }
+    }
+    #expect(total.load(ordering: .relaxed) == 16_000)
+  }
+
   @Test func sleepingWorkersWakeUp() {
     let pool = ThreadPool(threads: 3)
     let total = Atomic<Int>(0)

@@ -44,6 +44,10 @@ CSIMD_INLINE void csimd_pause(void) {
 #endif
 }
 
+// Brings a cache line nearer that will be read, or written. Any address is allowed.
+CSIMD_INLINE void csimd_prefetch(const float *p) { __builtin_prefetch(p, 0, 3); }
+CSIMD_INLINE void csimd_prefetch_write(const float *p) { __builtin_prefetch(p, 1, 3); }
+
 CSIMD_INLINE csimd_float csimd_load(const float *p) { return *(const csimd_float_unaligned *)p; }
 CSIMD_INLINE void csimd_store(float *p, csimd_float v) { *(csimd_float_unaligned *)p = v; }
 
@@ -91,6 +95,13 @@ CSIMD_INLINE csimd_int csimd_is_nan(csimd_float a) { return a != a; }
 
 CSIMD_INLINE csimd_int csimd_bits(csimd_float v) { return (csimd_int)v; }
 CSIMD_INLINE csimd_float csimd_from_bits(csimd_int v) { return (csimd_float)v; }
+CSIMD_INLINE float csimd_first(csimd_float v) { return v[0]; }
+#if CSIMD_WIDTH == 16
+// v * 2^n for integral n, with correct overflow and subnormal results.
+CSIMD_INLINE csimd_float csimd_scale(csimd_float v, csimd_float n) {
+  return (csimd_float)_mm512_scalef_ps((__m512)v, (__m512)n);
+}
+#endif
 CSIMD_INLINE csimd_float csimd_convert(csimd_int v) { return __builtin_convertvector(v, csimd_float); }
 
 // Sum of all elements, by halves.

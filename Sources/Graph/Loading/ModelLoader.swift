@@ -19,6 +19,8 @@ public enum ModelLoader {
   public static func load(path: String) throws -> LoadedModel {
     do {
       let mapping = try MappedFile(path: path)
+      // The parser holds only the mapping's address.
+      defer { withExtendedLifetime(mapping) {} }
       let folder = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
       return try load(bytes: mapping.bytes, folder: folder)
     } catch let failure as Failure {

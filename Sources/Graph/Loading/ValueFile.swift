@@ -10,6 +10,8 @@ public indirect enum StoredValue: Sendable {
   /// Reads the file at `path`; `type` says which message it holds.
   public static func read(path: String, as type: DeclaredType) throws -> StoredValue {
     let mapping = try MappedFile(path: path)
+    // The parser holds only the mapping's address.
+    defer { withExtendedLifetime(mapping) {} }
     let kind: connx_kind
     switch type {
     case .sequence: kind = CONNX_SEQUENCE

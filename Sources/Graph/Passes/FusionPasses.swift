@@ -10,6 +10,7 @@ package enum FusionPasses {
     graph = LayerNormFusion.apply(graph)
     graph = GroupNormFusion.apply(graph)
     graph = AttentionFusion.apply(graph)
+    graph = GegluFusion.apply(graph)
     graph = LinearFusion.apply(graph)
   }
 

@@ -1,9 +1,10 @@
-/// MatMul with a constant matrix, its bias, and an activation or a residual addition, as one `adadiff:MatMulBias`.
+/// MatMul with a constant matrix, its bias, and an activation or a residual addition, as one `adadiff:MatMulBias`; with a
+/// gate on its two halves as `adadiff:MatMulGeglu`.
 enum LinearFusion {
   private static let activations: Set<String> = ["Silu", "Gelu", "QuickGelu", "Relu"]
 
   static func apply(_ graph: Graph) -> Graph {
-    fuseFollowers(fuseBias(graph))
+    fuseFollowers(withoutBias(fuseBias(graph)))
   }
 
   private static func fuseBias(_ graph: Graph) -> Graph {
@@ -32,18 +33,51 @@ enum LinearFusion {
     return editor.finish()
   }
 
+  /// Products without a bias whose only reader can be fused become linear layers too.
+  private static func withoutBias(_ graph: Graph) -> Graph {
+    var editor = GraphEditor(graph)
+    for index in graph.nodes.indices {
+      let node = editor.graph.nodes[index]
+      guard node.isOperator("MatMul"), let output = node.outputs.first ?? nil, editor.isUsedOnce(output),
+        let reader = editor.consumers(of: output).first, let matrix = editor.constant(node.inputs[1]),
+        matrix.rank == 2, matrix.type == .float32, (editor.shape(of: node.inputs[0])?.count ?? 0) >= 2
+      else { continue }
+      let next = editor.graph.nodes[reader]
+      guard next.isOperator("Add") || isActivation(next) || next.isOperator("Geglu", domain: "adadiff") else {
+        continue
+      }
+      var linear = node
+      linear.operatorType = "MatMulBias"
+      linear.domain = "adadiff"
+      linear.version = FusionPasses.version
+      linear.inputs.append(nil)
+      linear.attributes = ["activation": .string("")]
+      editor.replace(index, with: linear)
+    }
+    return editor.finish()
+  }
+
+  private static func isActivation(_ node: Node) -> Bool {
+    activations.contains(node.operatorType) && (node.domain == "adadiff" || node.operatorType == "Relu")
+  }
+
   /// An activation, or an addition of equal shape, that is the only reader of a linear layer.
   private static func fuseFollowers(_ graph: Graph) -> Graph {
     var editor = GraphEditor(graph)
     for index in graph.nodes.indices {
       let node = editor.graph.nodes[index]
-      let isActivation =
-        activations.contains(node.operatorType) && (node.domain == "adadiff" || node.operatorType == "Relu")
-      if isActivation, let input = node.inputs[0], editor.isUsedOnce(input),
+      if isActivation(node), let input = node.inputs[0], editor.isUsedOnce(input),
         var linear = editor.node(making: input, "MatMulBias", domain: "adadiff"), isPlain(linear)
       {
         if case .string("tanh")? = node.attributes["approximate"] { continue }
         linear.attributes["activation"] = .string(node.operatorType)
+        linear.outputs = node.outputs
+        editor.replace(index, with: linear)
+      } else if node.isOperator("Geglu", domain: "adadiff"), let input = node.inputs[0], editor.isUsedOnce(input),
+        var linear = editor.node(making: input, "MatMulBias", domain: "adadiff"), isPlain(linear)
+      {
+        linear.operatorType = "MatMulGeglu"
+        linear.attributes = [:]
         linear.outputs = node.outputs
         editor.replace(index, with: linear)
       } else if node.isOperator("Add"), node.inputs.count == 2 {

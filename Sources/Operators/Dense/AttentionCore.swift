@@ -189,27 +189,14 @@ struct AttentionCore {
             block > 0, tile)
         }
       }
-      for row in 0..<rows {
-        let line = scores + row * g.rowStride
-        if !mask.isEmpty {
+      if !mask.isEmpty {
+        for row in 0..<rows {
           mask.apply(
-            line, batch: item, head: head, query: firstQuery + row, first: firstKey, count: count, total: keys)
+            scores + row * g.rowStride, batch: item, head: head, query: firstQuery + row, first: firstKey, count: count,
+            total: keys)
         }
-        let top = kernels.rowMaximum(line, count)
-        let old = maxima[row]
-        // NaN wins every comparison's else branch and so reaches the result.
-        let new = top <= old ? old : top
-        // Nothing visible yet: every exponential is zero whatever the shift.
-        let shift = new == -.infinity ? 0 : new
-        let sum = kernels.expAndSum(line, shift, line, count)
-        if new != old {
-          let factor = old == -.infinity ? 0 : Float.exp(old - shift)
-          sums[row] *= factor
-          kernels.multiplyScalar(results + row * valueSize, factor, results + row * valueSize, valueSize)
-          maxima[row] = new
-        }
-        sums[row] += sum
       }
+      kernels.fused.attentionRows(rows, count, scores, g.rowStride, maxima, sums, results, valueSize)
       for panel in 0..<valueMatrix.panelCount {
         let column = panel * g.tileColumns
         kernels.gemmPanel(

@@ -35,18 +35,13 @@ struct BatchedProduct {
         panel: panel, from: b + matrix * k * n, rowStride: bTransposed ? k : n, transposed: bTransposed)
     }
     let partition = MatrixProduct.Partition(
-      rows: m, panels: panels, threads: max(1, slots / max(1, aIndex.count)), kernels: kernels)
+      rows: m, depth: k, panels: panels, threads: max(1, slots / max(1, aIndex.count)), kernels: kernels)
     try runTasks(aIndex.count * partition.count, slots: slots, context: context) { slot, task in
       let (item, part) = task.quotientAndRemainder(dividingBy: partition.count)
-      let (rowBlock, panelBlock) = part.quotientAndRemainder(dividingBy: partition.panelBlocks)
       let matrix = PackedMatrix(depth: k, columns: n, kernels: kernels, panels: packed + bIndex[item] * packedCount)
       let product = MatrixProduct(rows: m, b: matrix, c: c + item * m * n, cStride: n)
-      let rowStart = rowBlock * partition.blockRows
-      let firstPanel = panelBlock * partition.panelsPerTask
       product.block(
-        slot: slot, rowStart: rowStart, rows: min(partition.blockRows, m - rowStart),
-        panels: firstPanel..<min(panels, firstPanel + partition.panelsPerTask),
-        scratch: blocks + slot * MatrixProduct.slotFloatCount(kernels),
+        slot: slot, task: part, partition, scratch: blocks + slot * MatrixProduct.slotFloatCount(kernels),
         MatrixProduct.rows(of: a + aIndex[item] * m * k, stride: k, kernels))
     }
   }

@@ -27,7 +27,9 @@ struct ByteProduct {
     guard rows > 0, b.columns > 0 else { return }
     let kernels = b.kernels
     let g = kernels.gemm
-    let partition = MatrixProduct.Partition(rows: rows, panels: b.panelCount, threads: slots, kernels: kernels)
+    let partition = MatrixProduct.Partition(
+      rows: rows, depth: b.depth, panels: b.panelCount, threads: slots, kernels: kernels,
+      rowLimit: MatrixProduct.blockRowLimit(kernels))
     try runTasks(partition.count, slots: slots, context: context) { slot, task in
       let (rowBlock, panelBlock) = task.quotientAndRemainder(dividingBy: partition.panelBlocks)
       let rowStart = rowBlock * partition.blockRows

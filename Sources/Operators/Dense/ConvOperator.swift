@@ -46,7 +46,7 @@ struct ConvOperator: Operator {
     guard let x = inputs.optionalInput(0), x.type == .float32, let weights = inputs.optionalInput(1)?.shape,
       let shape = try? shape(x.shape, weights)
     else { return 0 }
-    let product = Convolution.scratchByteCount(threads: threads, Kernels.current)
+    let product = Convolution.scratchByteCount(shape, filters, threads: threads, Kernels.current)
     guard !channelsLast else { return product }
     return product + ScratchMemory.byteCount(floats: x.elementCount)
       + ScratchMemory.byteCount(floats: shape.outputShape.reduce(1, *))
@@ -58,7 +58,8 @@ struct ConvOperator: Operator {
     else { return nil }
     var copy = self
     copy.weightShape = weights.shape
-    copy.filters = try FilterBank(constant.floats, try shape(x.shape, weights.shape), kernels: Kernels.current)
+    copy.filters = try FilterBank(
+      constant.floats, try shape(x.shape, weights.shape), kernels: Kernels.current, allowTransforms: true)
     return copy
   }
 
@@ -78,7 +79,9 @@ struct ConvOperator: Operator {
     }
     let weights = filters == nil ? try inputs.tensor(1, named: "W") : nil
     let shape = try shape(x.shape, weights?.shape ?? weightShape)
-    let bank = try filters ?? FilterBank(weights?.floats ?? x.floats, shape, kernels: Kernels.current)
+    let bank =
+      try filters
+      ?? FilterBank(weights?.floats ?? x.floats, shape, kernels: Kernels.current, allowTransforms: true)
     var scratch = ScratchMemory(context.scratch)
     defer { withExtendedLifetime(scratch) {} }
     var convolution = Convolution(

@@ -16,12 +16,23 @@ struct Convolution {
   var residual: UnsafePointer<Float>?
   var activation = Activation.none
 
-  static func scratchByteCount(threads: Int, _ kernels: KernelTable) -> Int {
-    MatrixProduct.scratchByteCount(threads: threads, kernels)
+  /// `filters` nil: not known yet.
+  static func scratchByteCount(
+    _ shape: ConvolutionShape, _ filters: FilterBank?, threads: Int, _ kernels: KernelTable
+  ) -> Int {
+    if case .winograd? = filters, let winograd = WinogradConvolution(shape, kernels: kernels) {
+      return winograd.scratchByteCount(threads: threads)
+    }
+    return MatrixProduct.scratchByteCount(threads: threads, kernels)
   }
 
   func run(_ filters: FilterBank, context: RunContext, scratch: inout ScratchMemory) throws {
     switch filters {
+    case .winograd(let matrix):
+      if let winograd = WinogradConvolution(shape, kernels: matrix.kernels) {
+        return try winograd.run(self, matrix, context: context, scratch: &scratch)
+      }
+      try run(.matrices([matrix]), context: context, scratch: &scratch)
     case .matrices(let matrices):
       let slots = context.pool.threads
       let blocks = try scratch.takeFloats(slots * MatrixProduct.slotFloatCount(filters.kernels))

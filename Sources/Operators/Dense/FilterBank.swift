@@ -5,24 +5,30 @@ import Support
 
 /// The weights of a float32 convolution in the layout of the algorithm that was chosen for the layer.
 ///
-/// The choice falls here, once per layer; further algorithms (Winograd for 3×3 with stride 1) are further cases.
+/// What weights allow is decided here, once per layer; what a shape makes worthwhile, when a plan is made
+/// (`WinogradConvolution`).
 enum FilterBank: @unchecked Sendable {
   /// One matrix (taps · channels, filters) per group.
   case matrices([PackedMatrix])
+  /// As one matrix; the weights allow Winograd's algorithm too, which reads the same panels.
+  case winograd(PackedMatrix)
   /// One filter per channel: (tap, channel).
   case depthwise(HeapBlock, KernelTable)
 
   var kernels: KernelTable {
     switch self {
     case .matrices(let matrices): matrices.first?.kernels ?? Kernels.current
+    case .winograd(let matrix): matrix.kernels
     case .depthwise(_, let kernels): kernels
     }
   }
 
-  /// Packs `weights` (outChannels, inChannels / group, kernel…).
-  init(_ weights: UnsafePointer<Float>, _ shape: ConvolutionShape, kernels: KernelTable, allowDepthwise: Bool = true)
-    throws(Failure)
-  {
+  /// Packs `weights` (outChannels, inChannels / group, kernel…). Without `allowTransforms` sums keep to plain products,
+  /// so that integers stay exact.
+  init(
+    _ weights: UnsafePointer<Float>, _ shape: ConvolutionShape, kernels: KernelTable, allowDepthwise: Bool = true,
+    allowTransforms: Bool = false
+  ) throws(Failure) {
     let taps = shape.window.taps
     if shape.isDepthwise && allowDepthwise {
       let block = try HeapBlock(byteCount: 4 * taps * shape.outChannels)
@@ -38,18 +44,26 @@ enum FilterBank: @unchecked Sendable {
     let tile = kernels.gemm.tileColumns
     for group in 0..<shape.group {
       let matrix = try PackedMatrix(depth: shape.depth, columns: shape.groupOut, kernels: kernels)
-      for column in 0..<matrix.panelCount * tile {
-        let target = matrix.panels + column / tile * matrix.panelStride + column % tile
-        guard column < shape.groupOut else {
-          for k in 0..<shape.depth { target[k * tile] = 0 }
-          continue
-        }
-        let source = weights + (group * shape.groupOut + column) * shape.depth
+      for panel in 0..<matrix.panelCount {
+        // Reads `width` filters side by side, each in order, and writes whole rows of the panel.
+        let width = min(tile, shape.groupOut - panel * tile)
+        let source = weights + (group * shape.groupOut + panel * tile) * shape.depth
         for channel in 0..<channels {
-          for tap in 0..<taps { target[(tap * channels + channel) * tile] = source[channel * taps + tap] }
+          for tap in 0..<taps {
+            let target = matrix.panels + panel * matrix.panelStride + (tap * channels + channel) * tile
+            let from = source + channel * taps + tap
+            for column in 0..<width { target[column] = from[column * shape.depth] }
+            for column in width..<tile { target[column] = 0 }
+          }
         }
       }
       matrices.append(matrix)
+    }
+    if allowTransforms, WinogradConvolution.applies(to: shape), let matrix = matrices.first,
+      WinogradAccuracy.relativeError(weights, filters: shape.outChannels, channels: channels) <= WinogradAccuracy.limit
+    {
+      self = .winograd(matrix)
+      return
     }
     self = .matrices(matrices)
   }

@@ -27,5 +27,6 @@ let fusedOperators: [OperatorEntry] = [
     }
   },
   OperatorEntry("Geglu", domain: "adadiff") { _ in GegluOperator() },
+  OperatorEntry("MatMulGeglu", domain: "adadiff") { _ in MatMulGegluOperator() },
   OperatorEntry("ResizeNearestNHWC", domain: "adadiff") { try ResizeNearestChannelsLastOperator($0) },
 ]

@@ -26,82 +26,120 @@ struct MatrixProduct {
 
   private var kernels: KernelTable { b.kernels }
 
-  /// Rows of A that one task packs at most: 16 tiles, about 200 KB on AVX-512, which stay in the second-level cache.
+  /// Rows of A in one task where a single block of K is packed at a time: 16 tiles, about 200 KB on AVX-512.
   static func blockRowLimit(_ kernels: KernelTable) -> Int { 16 * kernels.gemm.tileRows }
 
-  /// Floats of scratch per slot: a packed block of A and one register tile.
+  /// Packed rows of `blockDepth` that a task holds: 40 tiles, about 520 KB on AVX-512, half of a 1 MB second-level cache.
+  static func heldRows(_ kernels: KernelTable) -> Int { 40 * kernels.gemm.tileRows }
+  /// Blocks of K that are packed together, so that a tile of C stays in the first-level cache through all of them.
+  private static let chunkLimit = 5
+
+  /// Floats of scratch per slot: a packed piece of A and one register tile.
   static func slotFloatCount(_ kernels: KernelTable) -> Int {
     let g = kernels.gemm
-    return (blockRowLimit(kernels) * g.rowStride + g.tileRows * g.tileColumns + 15) & ~15
+    return (heldRows(kernels) * g.rowStride + g.tileRows * g.tileColumns + 15) & ~15
   }
 
   static func scratchByteCount(threads: Int, _ kernels: KernelTable) -> Int {
     ScratchMemory.byteCount(floats: max(1, threads) * slotFloatCount(kernels))
   }
 
-  /// How rows and panels are divided into tasks.
+  /// How rows and panels are divided into tasks. Tasks that share panels follow each other, so that B is read from memory
+  /// once for all rows where it does not fit the last-level cache as a whole.
   struct Partition {
     var blockRows: Int
     var rowBlocks: Int
     var panelsPerTask: Int
     var panelBlocks: Int
+    /// Blocks of K that are packed together.
+    var chunk: Int
     var count: Int { rowBlocks * panelBlocks }
 
-    init(rows: Int, panels: Int, threads: Int, kernels: KernelTable) {
-      let tile = kernels.gemm.tileRows
-      let blocks = max(1, (rows + MatrixProduct.blockRowLimit(kernels) - 1) / MatrixProduct.blockRowLimit(kernels))
-      let even = (rows + blocks - 1) / blocks
-      blockRows = max(tile, (even + tile - 1) / tile * tile)
+    /// Bytes of B that are worth keeping in the last-level cache while the rows go by.
+    private static let panelByteLimit = 4 << 20
+
+    /// `rowLimit`: at most so many rows in a task, with one block of K at a time.
+    init(rows: Int, depth: Int, panels: Int, threads: Int, kernels: KernelTable, rowLimit: Int? = nil) {
+      let g = kernels.gemm
+      func tiles(_ rows: Int) -> Int { (rows + g.tileRows - 1) / g.tileRows * g.tileRows }
+      let depthBlocks = max(1, (depth + g.blockDepth - 1) / g.blockDepth)
+      let held = MatrixProduct.heldRows(kernels)
+      var limit = rowLimit ?? MatrixProduct.blockRowLimit(kernels)
+      if rowLimit == nil, rows > limit {
+        limit = max(g.tileRows, held / min(depthBlocks, MatrixProduct.chunkLimit) / g.tileRows * g.tileRows)
+      }
+      var blocks = max(1, (rows + limit - 1) / limit)
+      // A whole number of rounds for all threads, where that does not make the blocks small.
+      if blocks > threads { blocks = (blocks + threads - 1) / threads * threads }
+      blockRows = max(g.tileRows, min(limit, tiles((rows + blocks - 1) / blocks)))
       rowBlocks = max(1, (rows + blockRows - 1) / blockRows)
+      chunk = rowLimit == nil ? max(1, min(depthBlocks, held / blockRows)) : 1
       // Four tasks per thread even out the load; a lone thread needs them only to poll the cancel token.
-      let wanted = max(1, (4 * threads + rowBlocks - 1) / rowBlocks)
+      var wanted = max(1, (4 * threads + rowBlocks - 1) / rowBlocks)
+      let panelBytes = 4 * depth * g.tileColumns
+      if rowBlocks >= 4, panels * panelBytes > 2 * Self.panelByteLimit {
+        wanted = max(wanted, panels * panelBytes / Self.panelByteLimit)
+      }
       panelsPerTask = max(1, (panels + wanted - 1) / wanted)
       panelBlocks = max(1, (panels + panelsPerTask - 1) / panelsPerTask)
+    }
+
+    /// Rows and panels of one task.
+    func place(_ task: Int) -> (rowStart: Int, firstPanel: Int) {
+      let (panelBlock, rowBlock) = task.quotientAndRemainder(dividingBy: rowBlocks)
+      return (rowBlock * blockRows, panelBlock * panelsPerTask)
     }
   }
 
   /// `slots` places of `slotFloatCount` floats each in `scratch`.
   func run(context: RunContext, slots: Int, scratch: UnsafeMutablePointer<Float>, _ source: RowSource) throws {
     guard rows > 0, b.columns > 0 else { return }
-    let partition = Partition(rows: rows, panels: b.panelCount, threads: slots, kernels: kernels)
+    let partition = Partition(rows: rows, depth: b.depth, panels: b.panelCount, threads: slots, kernels: kernels)
     try runTasks(partition.count, slots: slots, context: context) { slot, task in
-      let (rowBlock, panelBlock) = task.quotientAndRemainder(dividingBy: partition.panelBlocks)
-      let rowStart = rowBlock * partition.blockRows
-      let firstPanel = panelBlock * partition.panelsPerTask
-      block(
-        slot: slot, rowStart: rowStart, rows: min(partition.blockRows, rows - rowStart),
-        panels: firstPanel..<min(b.panelCount, firstPanel + partition.panelsPerTask),
-        scratch: scratch + slot * Self.slotFloatCount(kernels), source)
+      block(slot: slot, task: task, partition, scratch: scratch + slot * Self.slotFloatCount(kernels), source)
     }
   }
 
-  /// One task: `rows` rows of C times the columns of `panels`.
+  /// One task of `partition`. All panels see the packed piece of A before the next piece replaces it.
   func block(
-    slot: Int, rowStart: Int, rows: Int, panels: Range<Int>, scratch: UnsafeMutablePointer<Float>, _ source: RowSource
+    slot: Int, task: Int, _ partition: Partition, scratch: UnsafeMutablePointer<Float>, _ source: RowSource
   ) {
     let g = kernels.gemm
+    let (rowStart, firstPanel) = partition.place(task)
+    let rows = min(partition.blockRows, self.rows - rowStart)
+    let panels = firstPanel..<min(b.panelCount, firstPanel + partition.panelsPerTask)
     let packedA = scratch
-    let tile = scratch + Self.blockRowLimit(kernels) * g.rowStride
-    var k = 0
+    let tile = scratch + Self.heldRows(kernels) * g.rowStride
+    let blockStride = partition.blockRows * g.rowStride
+    var first = 0
     repeat {
-      let depth = min(g.blockDepth, b.depth - k)
-      source(slot, rowStart, rows, k, depth, packedA)
-      let last = k + depth == b.depth
+      let end = min(b.depth, first + partition.chunk * g.blockDepth)
+      for (index, k) in stride(from: first, to: end, by: g.blockDepth).enumerated() {
+        source(slot, rowStart, rows, k, min(g.blockDepth, end - k), packedA + index * blockStride)
+      }
+      let last = end == b.depth
       for panel in panels {
         let column = panel * g.tileColumns
         let width = min(g.tileColumns, b.columns - column)
         let target = c + rowStart * cStride + column
-        kernels.gemmPanel(
-          rows, width, depth, packedA, b.panels + panel * b.panelStride + k * g.tileColumns, target, cStride, k > 0,
-          tile)
+        var k = first
+        var piece = packedA
+        repeat {
+          let depth = min(g.blockDepth, end - k)
+          kernels.gemmPanel(
+            rows, width, depth, piece, b.panels + panel * b.panelStride + k * g.tileColumns, target, cStride, k > 0,
+            tile)
+          k += depth
+          piece += blockStride
+        } while k < end
         if last && (bias != nil || residual != nil || activation != .none) {
           kernels.epilogue(
             rows, width, target, cStride, bias.map { $0 + column },
             residual.map { $0 + rowStart * residualStride + column }, residualStride, activation.rawValue)
         }
       }
-      k += depth
-    } while k < b.depth
+      first = end
+    } while first < b.depth
   }
 
   /// The row source of a plain row-major matrix.

@@ -106,6 +106,7 @@ struct Triple: Sendable, Equatable {
   var x: Int
 
   init(_ value: Int) { (z, y, x) = (value, value, value) }
+  init(z: Int, y: Int, x: Int) { (self.z, self.y, self.x) = (z, y, x) }
 
   var product: Int { z * y * x }
 

@@ -18,6 +18,26 @@ struct ComponentModel: Sendable {
     }
   }
 
+  /// A network that can be cut at its skip connections.
+  static func network(
+    _ name: String, in folder: String, pool: ThreadPool
+  ) throws -> (ComponentModel, NetworkCuts) {
+    let file = "\(folder)/\(name)/model.onnx"
+    do {
+      var loaded = try ModelLoader.load(path: file)
+      let cuts = NetworkCuts(&loaded, pool: pool)
+      let model = try Model(loaded, path: file, options: ModelOptions(pool: pool))
+      return (ComponentModel(name: name, model: model), cuts)
+    } catch let failure as Failure {
+      throw failure.adding(component: name, file: file)
+    }
+  }
+
+  init(name: String, model: Model) {
+    self.name = name
+    self.model = model
+  }
+
   /// The declared input of that name, or nil.
   func input(_ name: String) -> TensorDescription? { model.inputs.first { $0.name == name } }
 
@@ -55,7 +75,11 @@ struct ComponentModel: Sendable {
 
   /// As `run` with one output, checked for shape and converted to float32.
   func run(_ feeds: [String: Tensor], output: String, shape: [Int?], options: RunOptions) throws -> Tensor {
-    let results = try run(feeds, outputs: [output], options: options)
+    try checked(run(feeds, outputs: [output], options: options), output: output, shape: shape)
+  }
+
+  /// One of the results, checked for shape and converted to float32.
+  func checked(_ results: [String: Tensor], output: String, shape: [Int?]) throws -> Tensor {
     guard let tensor = results[output] else { throw Failure(.internalError, "no output '\(output)'", component: name) }
     guard tensor.rank == shape.count, zip(tensor.shape, shape).allSatisfy({ $1 == nil || $0 == $1 }) else {
       throw Failure(

@@ -13,6 +13,7 @@ struct NoisePredictor: Sendable {
   }
 
   private let component: ComponentModel
+  let cuts: NetworkCuts
   private let sampleType: DataType
   private let timestepType: DataType
   private let timestepShape: TimestepShape
@@ -22,7 +23,7 @@ struct NoisePredictor: Sendable {
   private let outputName: String
 
   init(folder: PipelineFolder, pool: ThreadPool) throws {
-    component = try ComponentModel("unet", in: folder.path, pool: pool)
+    (component, cuts) = try ComponentModel.network("unet", in: folder.path, pool: pool)
     try component.allowOnlyInputs(["sample", "timestep", "encoder_hidden_states", "timestep_cond"])
     let sample = try component.requiredInput("sample")
     let timestep = try component.requiredInput("timestep")
@@ -66,6 +67,9 @@ struct NoisePredictor: Sendable {
     }
   }
 
+  /// Inputs that keep their elements from step to step.
+  var constantInputs: [String] { component.model.inputs.map(\.name).filter { $0 != "sample" && $0 != "timestep" } }
+
   /// Whether the guidance scale is an input of the network instead of a second prediction.
   var embedsGuidance: Bool { conditionType != nil }
 
@@ -89,9 +93,11 @@ struct NoisePredictor: Sendable {
     return try embedding.asFloatingPoint(conditionType)
   }
 
-  /// `sample` float32 (batch, channels, height, width) to a float32 prediction of the same shape.
+  /// `sample` float32 (batch, channels, height, width) to a float32 prediction of the same shape. `stream` numbers the
+  /// calls of one step, each of which has a feature of its own in the cache.
   func predict(
-    sample: Tensor, timestep: Double, states: Tensor, condition: Tensor?, options: RunOptions
+    sample: Tensor, timestep: Double, states: Tensor, condition: Tensor?, part: NetworkPart = .whole,
+    stream: Int = 0, options: RunOptions
   ) throws -> Tensor {
     var feeds = [
       "sample": try sample.asFloatingPoint(sampleType),
@@ -99,7 +105,47 @@ struct NoisePredictor: Sendable {
       "encoder_hidden_states": states,
     ]
     if let condition { feeds["timestep_cond"] = condition }
-    return try component.run(feeds, output: outputName, shape: sample.shape, options: options)
+    switch part {
+    case .whole: return try component.run(feeds, output: outputName, shape: sample.shape, options: options)
+    case .keeping(let cache):
+      let name = cuts.names[cache.branch]
+      let results = try component.run(feeds, outputs: [outputName, name], options: options)
+      guard let deep = results[name] else {
+        throw Failure(.internalError, "no feature '\(name)'", component: component.name)
+      }
+      cache[stream] = deep
+      return try component.checked(results, output: outputName, shape: sample.shape)
+    case .outer(let cache):
+      guard let deep = cache[stream] else {
+        throw Failure(.internalError, "a step reads a feature that no step kept", component: component.name)
+      }
+      feeds[cuts.names[cache.branch]] = deep
+      let outer = ComponentModel(name: component.name, model: try cuts.outerModel(branch: cache.branch))
+      return try outer.run(feeds, output: outputName, shape: sample.shape, options: options)
+    }
+  }
+
+  /// Operations of one call on `batch` inputs; `branch` nil: of the whole network.
+  func multiplyAccumulates(
+    batch: Int, latentShape: [Int], states: [Int], branch: Int? = nil
+  ) throws -> MultiplyAccumulates {
+    let count = timestepShape == .batch ? [batch] : timestepShape == .one ? [1] : []
+    var shapes = [
+      "sample": [batch] + latentShape.dropFirst(), "timestep": count,
+      "encoder_hidden_states": [batch] + states.dropFirst(),
+    ]
+    if conditionType != nil { shapes["timestep_cond"] = [batch, conditionSize] }
+    let whole = try component.model.multiplyAccumulates(shapes: shapes, outputs: [outputName])
+    guard let branch else { return whole }
+    try cuts.check(branch: branch)
+    // What the kept feature saves is what its own computation costs, less what the outer part needs as well.
+    return try cuts.outerModel(branch: branch).multiplyAccumulates(
+      shapes: shapes.merging([cuts.names[branch]: try deepShape(shapes, branch: branch)]) { $1 },
+      outputs: [outputName])
+  }
+
+  private func deepShape(_ shapes: [String: [Int]], branch: Int) throws -> [Int] {
+    try component.model.inferredShape(of: cuts.names[branch], shapes: shapes)
   }
 
   private func timestepTensor(_ timestep: Double, batch: Int) throws(Failure) -> Tensor {

@@ -1,3 +1,4 @@
+import Adaptive
 import Graph
 import Support
 
@@ -32,7 +33,11 @@ public struct GenerationOptions: Sendable {
   public var negativePrompt = ""
   public var steps = StepCount.auto
   /// Nil: the pipeline's own policy where it has one.
-  public var policy: String?
+  public var policy: PolicySpecification?
+  /// Where the learned policy decides, 0…1; nil: as trained.
+  public var policyQuality: Double?
+  /// Time for the whole run; 0: no limit.
+  public var deadlineMilliseconds = 0.0
   /// Nil: the pipeline's own scheduler.
   public var scheduler: String?
   /// Nil: the pipeline's own, else 7.5.
@@ -50,6 +55,12 @@ public struct GenerationOptions: Sendable {
   public var clipSkip = 0
   /// float32 (count, channels, height, width) of standard normal values; nil: drawn.
   public var latents: Tensor?
+  /// Nil: the network runs at every step.
+  public var skip: SkipSettings?
+  /// Nil: the whole network runs.
+  public var cache: FeatureCacheSettings?
+  /// dB against the full run; picks steps, skip rule and cache from the pipeline's `adaptive.json` where the run names none.
+  public var quality: Double?
   public var decode = true
   public var profile = false
 

@@ -4,6 +4,7 @@ import Support
 public struct NamedOptions: Sendable {
   public var pipeline = PipelineOptions()
   public var generation = GenerationOptions()
+  public var policyWork = PolicyWorkOptions()
 
   public init() {}
 

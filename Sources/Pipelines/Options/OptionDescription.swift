@@ -36,6 +36,8 @@ public struct OptionDescription: Sendable {
     case open = 1
     case run = 2
     case openAndRun = 3
+    /// Collecting, training and evaluating policies.
+    case policy = 4
   }
 
   public let name: String
@@ -55,7 +57,8 @@ public struct OptionDescription: Sendable {
   init<Stored: Sendable>(
     _ name: String, _ kind: Kind, _ scope: Scope, at path: WritableKeyPath<NamedOptions, Stored> & Sendable,
     default defaultText: String, choices: [String] = [], auto: Bool = false, bounds: ClosedRange<Int>? = nil,
-    range: ClosedRange<Double>? = nil, _ documentation: String, convert: @escaping @Sendable (OptionValue?) -> Stored?
+    range: ClosedRange<Double>? = nil, _ documentation: String,
+    convert: @escaping @Sendable (OptionValue?) throws -> Stored?
   ) {
     self.name = name
     self.kind = kind
@@ -67,7 +70,7 @@ public struct OptionDescription: Sendable {
     allowsAuto = auto
     self.bounds = bounds
     store = { options, value in
-      guard let converted = convert(value) else {
+      guard let converted = try convert(value) else {
         throw Failure(.internalError, "option '\(name)' cannot store \(value?.kindName ?? "auto")")
       }
       options[keyPath: path] = converted

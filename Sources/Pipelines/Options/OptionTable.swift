@@ -8,7 +8,9 @@ extension NamedOptions {
   public static var schedulerNames: [String] { SchedulerFactory.names }
 
   /// One line per option. Names never change meaning; new ones are appended.
-  public static let table: [OptionDescription] = [
+  public static let table: [OptionDescription] = generationTable + policyTable
+
+  private static let generationTable: [OptionDescription] = [
     int("threads", .open, \.pipeline.threads, 0...1024, "Threads, the caller's included; 0: all allowed processors."),
     string("precision", .open, \.pipeline.precision, default: "fp32", choices: ["fp32"], "Arithmetic of the network."),
     bool("lazy", .open, \.pipeline.lazy, "Read each component at its first use instead of at open."),
@@ -23,9 +25,9 @@ extension NamedOptions {
       default: nil
       }
     },
-    name(
-      "policy", .run, \.generation.policy, choices: StepPolicyNames.all,
-      "Who decides when steps is auto; empty: the pipeline's own."),
+    specification(
+      "policy", \.generation.policy, "Who decides when steps is auto: NAME[:key=value,…]; empty: the pipeline's own.",
+      PolicySpecification.init(parsing:)),
     name(
       "scheduler", .run, \.generation.scheduler, choices: schedulerNames,
       "Sampling method; empty: the pipeline's own."),
@@ -69,13 +71,31 @@ extension NamedOptions {
     },
     bool("decode", .run, \.generation.decode, default: true, "false: stop at the latents."),
     bool("profile", .openAndRun, \.generation.profile, "Times per operator in the report."),
+    specification(
+      "skip", \.generation.skip,
+      "Steps without a network call, NAME[:key=value,…] or JSON; empty: none. Rules: "
+        + SkipRuleTable.entries.map(\.name).joined(separator: ", ") + ".", SkipSettings.init),
+    specification(
+      "cache", \.generation.cache,
+      "Features kept between network calls, deepcache[:key=value,…] or JSON; empty: none.", FeatureCacheSettings.init),
+    OptionDescription(
+      "quality", .float, .run, at: \.generation.quality, default: "auto", auto: true, range: 0...200,
+      "Least PSNR in dB against the full run, by the calibration in adaptive.json; auto: no calibration is used.",
+      convert: optionalFloat),
+    OptionDescription(
+      "policy_quality", .float, .run, at: \.generation.policyQuality, default: "auto", auto: true, range: 0...1,
+      "Where the learned policy decides: 0 fewest steps, 0.5 as trained, 1 most; auto: as trained.",
+      convert: optionalFloat),
+    float(
+      "deadline_ms", .run, \.generation.deadlineMilliseconds, 0...86_400_000,
+      "Milliseconds for the whole run: the policy takes no more steps than this machine's speed allows; 0: none."),
   ]
 
   // MARK: Kinds of lines
 
-  private typealias Path<Value> = WritableKeyPath<NamedOptions, Value> & Sendable
+  typealias Path<Value> = WritableKeyPath<NamedOptions, Value> & Sendable
 
-  private static func int(
+  static func int(
     _ name: String, _ scope: OptionDescription.Scope, _ path: Path<Int>, _ bounds: ClosedRange<Int>, default: Int = 0,
     _ documentation: String
   ) -> OptionDescription {
@@ -91,16 +111,16 @@ extension NamedOptions {
     }
   }
 
-  private static func float(
+  static func float(
     _ name: String, _ scope: OptionDescription.Scope, _ path: Path<Double>, _ range: ClosedRange<Double>,
-    _ documentation: String
+    default: String = "0", _ documentation: String
   ) -> OptionDescription {
-    OptionDescription(name, .float, scope, at: path, default: "0", range: range, documentation) { value in
+    OptionDescription(name, .float, scope, at: path, default: `default`, range: range, documentation) { value in
       if case .float(let number) = value { number } else { nil }
     }
   }
 
-  private static func bool(
+  static func bool(
     _ name: String, _ scope: OptionDescription.Scope, _ path: Path<Bool>, default: Bool = false,
     _ documentation: String
   ) -> OptionDescription {
@@ -109,7 +129,7 @@ extension NamedOptions {
     }
   }
 
-  private static func string(
+  static func string(
     _ name: String, _ scope: OptionDescription.Scope, _ path: Path<String>, default: String, choices: [String] = [],
     _ documentation: String
   ) -> OptionDescription {
@@ -125,6 +145,18 @@ extension NamedOptions {
     OptionDescription(name, .string, scope, at: path, default: "", choices: [""] + choices, documentation) {
       (value: OptionValue?) -> String?? in
       if case .text(let text) = value { .some(text.isEmpty ? nil : text) } else { nil }
+    }
+  }
+
+  /// A text that a parser turns into a setting; empty: none.
+  private static func specification<Setting: Sendable>(
+    _ name: String, _ path: Path<Setting?>, _ documentation: String,
+    _ parse: @escaping @Sendable (String) throws(Failure) -> Setting
+  ) -> OptionDescription {
+    OptionDescription(name, .string, .run, at: path, default: "", documentation) {
+      (value: OptionValue?) throws -> Setting?? in
+      guard case .text(let text) = value else { return nil }
+      return .some(text.isEmpty ? nil : try parse(text))
     }
   }
 

@@ -9,6 +9,21 @@ public struct StepRecord: Sendable {
   public var action: StepAction
   public var reason: String
   public var milliseconds: Double
+  /// What each image did, where the images of a run decided by themselves; else empty.
+  public var imageActions: [StepAction] = []
+}
+
+extension StepDecision {
+  /// `{"name", "reason", "choices", "probabilities", "facts"}`
+  public var json: JSON {
+    .object([
+      "name": JSON(policy),
+      "reason": JSON(reason),
+      "choices": .array(choices.map { JSON($0) }),
+      "probabilities": .array(probabilities.map { JSON($0) }),
+      "facts": .object(facts.mapValues { JSON($0) }),
+    ])
+  }
 }
 
 /// What a run did and how long it took. `docs/abi.md` lists the keys of its JSON.
@@ -17,6 +32,9 @@ public struct GenerationReport: Sendable {
   public var scheduler: String
   public var width: Int
   public var height: Int
+  /// The skip rule and the feature cache of the run, as options take them.
+  public var skip: String?
+  public var cache: String?
   public var count: Int
   public var guidanceScale: Double
   /// Tokens of the prompt with start and end, and how many the model sees.
@@ -32,6 +50,12 @@ public struct GenerationReport: Sendable {
 
   /// Calls in which the network ran.
   public var networkCalls: Int { steps.count { $0.action == .run } }
+
+  /// Calls in which the network's outer part ran on a kept feature.
+  public var partialCalls: Int { steps.count { $0.action == .partial } }
+
+  /// One letter per call; the rule `fixed-mask` replays it.
+  public var mask: String { SkipMask(steps.map(\.action)).text }
 
   public var json: JSON {
     var members: [String: JSON] = [
@@ -49,18 +73,19 @@ public struct GenerationReport: Sendable {
       "steps_planned": JSON(decision.steps),
       "steps_run": JSON(steps.count),
       "network_calls": JSON(networkCalls),
-      "policy": .object([
-        "name": JSON(decision.policy),
-        "reason": JSON(decision.reason),
-        "choices": .array(decision.choices.map { JSON($0) }),
-        "probabilities": .array(decision.probabilities.map { JSON($0) }),
-      ]),
+      "partial_calls": JSON(partialCalls),
+      "mask": JSON(mask),
+      "skip": skip.map { JSON($0) } ?? .null,
+      "cache": cache.map { JSON($0) } ?? .null,
+      "policy": decision.json,
       "steps": .array(
-        steps.map {
-          .object([
-            "timestep": JSON($0.timestep), "action": JSON($0.action.name), "reason": JSON($0.reason),
-            "ms": JSON($0.milliseconds),
-          ])
+        steps.map { step in
+          var members: [String: JSON] = [
+            "timestep": JSON(step.timestep), "action": JSON(step.action.name), "reason": JSON(step.reason),
+            "ms": JSON(step.milliseconds),
+          ]
+          if !step.imageActions.isEmpty { members["image_actions"] = .array(step.imageActions.map { JSON($0.name) }) }
+          return .object(members)
         }),
       "stages_ms": .object(
         Dictionary(stageMilliseconds.map { ($0.key.name, JSON($0.value)) }, uniquingKeysWith: { first, _ in first })),

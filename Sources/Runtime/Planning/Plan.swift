@@ -49,17 +49,24 @@ final class Plan: @unchecked Sendable {
   /// Types and shapes of the results that are tensors of known shape.
   let resultInfos: [ValueInfo?]
   let arenaByteCount: Int
+  /// The first steps, which depend on constant inputs alone; what later steps read of theirs lives to the end of a run.
+  let preludeCount: Int
+  /// Positions of the graph inputs that the prelude reads.
+  let constantInputs: [Int]
   /// Values kept by a step for later dynamic steps, by value index.
   let hasDynamicSteps: Bool
 
   init(
-    graph: Graph, steps: [Step], results: [Result], resultInfos: [ValueInfo?], arenaByteCount: Int
+    graph: Graph, steps: [Step], results: [Result], resultInfos: [ValueInfo?], arenaByteCount: Int,
+    preludeCount: Int = 0, constantInputs: [Int] = []
   ) {
     self.graph = graph
     self.steps = steps
     self.results = results
     self.resultInfos = resultInfos
     self.arenaByteCount = arenaByteCount
+    self.preludeCount = preludeCount
+    self.constantInputs = constantInputs
     hasDynamicSteps = steps.contains {
       if case .dynamic = $0.work { return true }
       return false

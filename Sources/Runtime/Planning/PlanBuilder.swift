@@ -1,6 +1,7 @@
 import Graph
 import Operators
 import Support
+import Synchronization
 
 /// Turns a specialised graph into a plan: makes and prepares operators, decides which values share memory.
 struct PlanBuilder {
@@ -8,6 +9,10 @@ struct PlanBuilder {
   private let infos: [ValueInfo?]
   private let prepared: PreparedOperators
   private let threads: Int
+  private let pool: ThreadPool
+  private let constantInputs: [Int]
+  /// Drafts at the front that depend on constant inputs alone.
+  private var preludeCount = 0
   private let registry: OperatorRegistry
 
   private struct Draft {
@@ -37,22 +42,30 @@ struct PlanBuilder {
   private var lastStep: [Int]
 
   static func build(
-    _ specialized: Specialization, prepared: PreparedOperators, threads: Int, checkCancelled: () throws -> Void,
-    registry: OperatorRegistry = .standard
+    _ specialized: Specialization, prepared: PreparedOperators, constantInputs: [Int] = [], pool: ThreadPool,
+    checkCancelled: () throws -> Void, registry: OperatorRegistry = .standard
   ) throws -> Plan {
-    var builder = PlanBuilder(specialized, prepared: prepared, threads: threads, registry: registry)
+    var builder = PlanBuilder(
+      specialized, prepared: prepared, constantInputs: constantInputs, pool: pool, registry: registry)
     try builder.makeDrafts(checkCancelled)
+    try builder.prepareOperators(checkCancelled)
+    builder.hoistInvariant()
     builder.measureLifetimes()
     builder.shareInPlace()
     let results = builder.placeResults()
     return builder.plan(results)
   }
 
-  private init(_ specialized: Specialization, prepared: PreparedOperators, threads: Int, registry: OperatorRegistry) {
+  private init(
+    _ specialized: Specialization, prepared: PreparedOperators, constantInputs: [Int], pool: ThreadPool,
+    registry: OperatorRegistry
+  ) {
+    self.pool = pool
+    self.constantInputs = constantInputs
+    threads = pool.threads
     graph = specialized.graph
     infos = specialized.infos
     self.prepared = prepared
-    self.threads = threads
     self.registry = registry
     root = Array(graph.values.indices)
     kind = infos.map { $0 == nil ? .dynamic : .intermediate }
@@ -102,7 +115,6 @@ struct PlanBuilder {
       for id in node.outputs { if let id { kind[id.index] = .dynamic } }
       return
     }
-    let inputInfos = node.inputs.map { $0.flatMap { infos[$0.index] } }
     let made = try make(node)
     // A view reads what lies there already.
     if made.isView, let source = node.inputs.first ?? nil, let output = outputs.first ?? nil,
@@ -112,11 +124,80 @@ struct PlanBuilder {
       root[output.index] = find(source.index)
       return
     }
-    let implementation = try prepared.prepare(made, node: node, inputs: inputInfos, threads: threads)
-    let scratch = max(0, implementation.scratchByteCount(for: inputInfos, threads: threads))
     drafts.append(
-      Draft(
-        node: node, work: .planned(implementation, scratchByteCount: scratch), inputs: node.inputs, outputs: outputs))
+      Draft(node: node, work: .planned(made, scratchByteCount: 0), inputs: node.inputs, outputs: outputs))
+  }
+
+  /// Packs weights, several nodes at a time: most of the work of loading a model.
+  private mutating func prepareOperators(_ checkCancelled: () throws -> Void) throws {
+    struct Outcome {
+      var work: (any Operator)?
+      var failure: (any Error)?
+    }
+    let drafts = drafts
+    let outcomes = Mutex([Outcome](repeating: Outcome(), count: drafts.count))
+    let next = Atomic<Int>(0)
+    let failed = Atomic<Bool>(false)
+    pool.run(chunks: max(1, min(threads, drafts.count))) { _ in
+      while !failed.load(ordering: .relaxed) {
+        let index = next.add(1, ordering: .relaxed).oldValue
+        guard index < drafts.count else { return }
+        guard case .planned(let made, _) = drafts[index].work else { continue }
+        var outcome = Outcome()
+        do {
+          try checkCancelled()
+          let inputs = drafts[index].node.inputs.map { $0.flatMap { infos[$0.index] } }
+          outcome.work = try prepared.prepare(made, node: drafts[index].node, inputs: inputs, threads: threads)
+        } catch {
+          outcome.failure = error
+          failed.store(true, ordering: .relaxed)
+        }
+        outcomes.withLock { [outcome] in $0[index] = outcome }
+      }
+    }
+    for (index, outcome) in outcomes.withLock({ $0 }).enumerated() {
+      let node = drafts[index].node
+      if let failure = outcome.failure as? Failure {
+        throw failure.adding(node: node.name, operatorType: node.qualifiedOperator)
+      }
+      if let error = outcome.failure { throw error }
+      guard let implementation = outcome.work else { continue }
+      let inputs = node.inputs.map { $0.flatMap { infos[$0.index] } }
+      let scratch = max(0, implementation.scratchByteCount(for: inputs, threads: threads))
+      self.drafts[index].work = .planned(implementation, scratchByteCount: scratch)
+    }
+  }
+
+  /// Moves what depends on constant inputs alone to the front. Plans with dynamic steps stay as they are.
+  private mutating func hoistInvariant() {
+    guard !constantInputs.isEmpty, !drafts.contains(where: \.isDynamic) else { return }
+    let given = Set(constantInputs.map { graph.inputs[$0].index })
+    // Values that no other input reaches; those that a constant input reaches.
+    var fixed = Set(graph.constants.keys.map(\.index)).union(given)
+    var reached = given
+    var isFixed = [Bool](repeating: false, count: drafts.count)
+    for (index, draft) in drafts.enumerated() {
+      let inputs = draft.inputs.compactMap { $0.map { find($0.index) } }
+      guard inputs.allSatisfy(fixed.contains), !Specialization.random.contains(draft.node.operatorType) else {
+        continue
+      }
+      isFixed[index] = true
+      let outputs = draft.outputs.compactMap { $0.map { find($0.index) } }
+      fixed.formUnion(outputs)
+      if inputs.contains(where: reached.contains) { reached.formUnion(outputs) }
+    }
+    // Besides what a constant input reaches, only what that needs.
+    var needed = Set<Int>()
+    var isHoisted = [Bool](repeating: false, count: drafts.count)
+    for (index, draft) in drafts.enumerated().reversed() where isFixed[index] {
+      let outputs = draft.outputs.compactMap { $0.map { find($0.index) } }
+      guard outputs.contains(where: { reached.contains($0) || needed.contains($0) }) else { continue }
+      isHoisted[index] = true
+      needed.formUnion(draft.inputs.compactMap { $0.map { find($0.index) } })
+    }
+    let indices = drafts.indices.filter { isHoisted[$0] } + drafts.indices.filter { !isHoisted[$0] }
+    drafts = indices.map { drafts[$0] }
+    preludeCount = isHoisted.filter { $0 }.count
   }
 
   // MARK: Memory
@@ -142,6 +223,12 @@ struct PlanBuilder {
       for id in draft.inputs + draft.outputs { touch(id, step, &self) }
       // What a dynamic step reads may live on in a sequence or a view: keep it to the end of the run.
       if draft.isDynamic { for id in draft.inputs { touch(id, drafts.count, &self) } }
+    }
+    // What the prelude leaves for the other steps outlives the run.
+    for draft in drafts.dropFirst(preludeCount) {
+      for id in draft.inputs {
+        if let id, firstStep[find(id.index)] < preludeCount { touch(id, drafts.count, &self) }
+      }
     }
     // A result that has to be copied out at the end must still be there.
     for id in graph.outputs { touch(id, drafts.count, &self) }
@@ -177,7 +264,7 @@ struct PlanBuilder {
       let group = find(id.index)
       switch kind[group] {
       case .dynamic: return .dynamic(id)
-      case .intermediate where byteCount(group) == byteCount(id.index):
+      case .intermediate where byteCount(group) == byteCount(id.index) && firstStep[group] >= preludeCount:
         kind[group] = .output(position)
         return .written
       default: return .copied(Plan.Operand(id: id, type: .float32, shape: [], storage: .input(0)))
@@ -244,6 +331,6 @@ struct PlanBuilder {
     }
     return Plan(
       graph: graph, steps: steps, results: results, resultInfos: graph.outputs.map { infos[$0.index] },
-      arenaByteCount: byteCount)
+      arenaByteCount: byteCount, preludeCount: preludeCount, constantInputs: constantInputs)
   }
 }

@@ -8,7 +8,7 @@ final class PlanCache: @unchecked Sendable {
   /// Different input shapes in use at the same time: guidance in one batch and two, a few picture sizes.
   private static let capacity = 4
 
-  private let graph: Graph
+  let graph: Graph
   private let prepared: PreparedOperators
   private struct Entry: @unchecked Sendable {
     var key: String
@@ -41,11 +41,13 @@ final class PlanCache: @unchecked Sendable {
     return infos
   }
 
-  /// The plan for inputs like `inputs` and the outputs at `wanted` (positions in the graph's outputs).
-  func plan(for inputs: [Value?], wanted: [Int], pool: ThreadPool, checkCancelled: @escaping () throws -> Void)
-    throws -> Plan
-  {
-    var key = "\(pool.threads)|\(wanted)"
+  /// The plan for inputs like `inputs` and the outputs at `wanted` (positions in the graph's outputs). `constantInputs`:
+  /// positions of inputs that seldom change between runs.
+  func plan(
+    for inputs: [Value?], wanted: [Int], constantInputs: [Int] = [], pool: ThreadPool,
+    checkCancelled: @escaping () throws -> Void
+  ) throws -> Plan {
+    var key = "\(pool.threads)|\(wanted)|\(constantInputs)"
     for value in inputs {
       if case .tensor(let tensor)? = value { key += "|\(tensor.type.rawValue)\(tensor.shape)" } else { key += "|?" }
     }
@@ -55,7 +57,7 @@ final class PlanCache: @unchecked Sendable {
         contents.entries.append(entry)
         return entry.plan
       }
-      let plan = try make(inputs, wanted, pool, checkCancelled)
+      let plan = try make(inputs, wanted, constantInputs, pool, checkCancelled)
       if contents.entries.count >= Self.capacity { contents.entries.removeFirst() }
       contents.entries.append(Entry(key: key, plan: plan))
       return plan
@@ -63,7 +65,8 @@ final class PlanCache: @unchecked Sendable {
   }
 
   private func make(
-    _ inputs: [Value?], _ wanted: [Int], _ pool: ThreadPool, _ checkCancelled: @escaping () throws -> Void
+    _ inputs: [Value?], _ wanted: [Int], _ constantInputs: [Int], _ pool: ThreadPool,
+    _ checkCancelled: @escaping () throws -> Void
   ) throws -> Plan {
     var source = graph
     source.outputs = wanted.map { graph.outputs[$0] }
@@ -82,9 +85,10 @@ final class PlanCache: @unchecked Sendable {
     do {
       let specialized = try Specialization.specialize(fused, inputs: infos, executor: executor)
       return try PlanBuilder.build(
-        specialized, prepared: prepared, threads: pool.threads, checkCancelled: checkCancelled)
+        specialized, prepared: prepared, constantInputs: constantInputs, pool: pool, checkCancelled: checkCancelled)
     } catch let failure as Failure where failure.status == .unsupported {
-      return try PlanBuilder.build(plain, prepared: prepared, threads: pool.threads, checkCancelled: checkCancelled)
+      return try PlanBuilder.build(
+        plain, prepared: prepared, constantInputs: constantInputs, pool: pool, checkCancelled: checkCancelled)
     }
   }
 }

@@ -24,8 +24,13 @@ final class PreparedOperators: @unchecked Sendable {
     if let key, let known = contents.withLock({ $0.operators[key] }) { return known }
     guard let prepared = try implementation.prepared(for: inputs, threads: threads) else { return implementation }
     dropPages(of: prepared, inputs)
-    if let key { contents.withLock { $0.operators[key] = prepared } }
-    return prepared
+    guard let key else { return prepared }
+    // Another thread may have been faster with the same weights; then its copy is the one to keep.
+    return contents.withLock { contents in
+      if let known = contents.operators[key] { return known }
+      contents.operators[key] = prepared
+      return prepared
+    }
   }
 
   /// Packed weights make the mapped file's pages superfluous; other plans would read them from the file again.

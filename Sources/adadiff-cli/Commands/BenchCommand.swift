@@ -133,17 +133,7 @@ struct BenchCommand: ParsableCommand {
     return (sorted[(sorted.count - 1) / 2] + sorted[sorted.count / 2]) / 2
   }
 
-  private func dimensions() throws(Failure) -> [String: Int] {
-    var sizes: [String: Int] = [:]
-    for argument in dim {
-      let parts = argument.split(separator: "=", omittingEmptySubsequences: false)
-      guard parts.count == 2, let size = Int(parts[1]), size >= 0 else {
-        throw Failure(.invalidArgument, "--dim takes name=size", actual: "'\(argument)'")
-      }
-      sizes[String(parts[0])] = size
-    }
-    return sizes
-  }
+  private func dimensions() throws(Failure) -> [String: Int] { try DimensionSizes(dim).sizes }
 }
 
 extension LibraryPort {

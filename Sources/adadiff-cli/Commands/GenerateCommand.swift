@@ -41,9 +41,43 @@ struct GenerateCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
+      "Who decides when the steps are auto: learned, fixed:N, random, words, perplexity, each with parameters.",
+      discussion: "NAME[:key=value,…], for example words:thresholds=8/10/12/14,steps=10/20/30/40/50.",
+      valueName: "policy"))
+  var policy: String?
+
+  @Option(
+    help: ArgumentHelp("Where the learned policy decides: 0 fewest steps, 0.5 as trained, 1 most.", valueName: "q"))
+  var policyQuality: Double?
+
+  @Option(
+    help: ArgumentHelp(
+      "Time for the whole run, such as 2.5s or 800ms: no more steps than this machine's speed allows.",
+      valueName: "time"))
+  var deadline: String?
+
+  @Option(
+    help: ArgumentHelp(
       "Scheduler: a diffusers class name or a short form such as ddim, euler, dpmsolver-multistep.",
       discussion: "`adadiff version --schedulers` lists them. Default: the pipeline's own.", valueName: "name"))
   var scheduler: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Leave the network out where earlier outputs tell enough: a rule with its parameters.",
+      discussion: "`adadiff skip rules` lists them. Example: step-control:tolerance=0.02", valueName: "rule"))
+  var skip: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Keep features between network calls: deepcache[:branch=b,interval=n].", valueName: "cache"))
+  var cache: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Least PSNR in dB against the full run: the fastest calibrated way that reaches it.",
+      discussion: "Needs `adadiff calibrate` once.", valueName: "dB"))
+  var quality: Double?
 
   @Option(help: ArgumentHelp("Guidance scale; 1 or less switches guidance off.", valueName: "g"))
   var guidance: Double?
@@ -120,9 +154,15 @@ struct GenerateCommand: ParsableCommand {
   private func apply(to options: LibraryOptions) throws(Failure) {
     try options.set("steps", steps)
     try options.set("count", count)
+    if let policy { try options.set("policy", policy) }
+    if let policyQuality { try options.set("policy_quality", policyQuality) }
+    if let deadline { try options.set("deadline_ms", Duration.milliseconds(deadline)) }
     if let negative { try options.set("negative_prompt", negative) }
     if let scheduler { try options.set("scheduler", SchedulerName.resolve(scheduler)) }
     if let guidance { try options.set("guidance_scale", guidance) }
+    if let skip { try options.set("skip", skip) }
+    if let cache { try options.set("cache", cache) }
+    if let quality { try options.set("quality", quality) }
     if let seed { try options.set("seed", seed) }
     if let width { try options.set("width", width) }
     if let height { try options.set("height", height) }
@@ -185,6 +225,29 @@ private final class Trajectory {
   /// (steps, count, channels, height, width)
   func write(toFile path: String) throws(Failure) {
     try NumpyArray(shape: [steps] + shape, floats: values).write(toFile: path)
+  }
+}
+
+/// Times as people write them.
+enum Duration {
+  /// `2.5s`, `800ms`, `1min`; a bare number is seconds.
+  static func milliseconds(_ text: String) throws(Failure) -> Double {
+    for (unit, factor) in [("ms", 1.0), ("min", 60_000), ("s", 1000), ("", 1000)] where text.hasSuffix(unit) {
+      if let value = Double(text.dropLast(unit.count).trimmingSuffixSpaces), value.isFinite, value > 0 {
+        return value * factor
+      }
+      break
+    }
+    throw Failure(
+      .invalidArgument, "a time is a positive number with a unit", expected: "2.5s or 800ms", actual: "'\(text)'")
+  }
+}
+
+extension Substring {
+  fileprivate var trimmingSuffixSpaces: String {
+    var text = self
+    while text.last == " " { text.removeLast() }
+    return String(text)
   }
 }
 

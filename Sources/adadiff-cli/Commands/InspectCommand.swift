@@ -14,10 +14,20 @@ struct InspectCommand: ParsableCommand {
       EXAMPLES:
         adadiff inspect ./sd15-onnx
         adadiff inspect unet/model.onnx --json
+        adadiff inspect unet/model.onnx --fusions --dim batch_size=2 \\
+            --dim height=64 --dim width=64 --dim sequence_length=77
+            What the plan for these shapes fuses, how its convolutions are computed, and why near misses stayed apart.
       """)
 
   @Argument(help: "Pipeline folder or ONNX file (default: the bundled pipeline).")
   var model: String?
+
+  @Flag(help: "Show what fuses into one operator, and why near misses do not.")
+  var fusions = false
+
+  @Option(
+    help: ArgumentHelp("With --fusions: size of a free dimension; repeatable (default 1).", valueName: "name=size"))
+  var dim: [String] = []
 
   @OptionGroup(title: "Output") var outputOptions: OutputOptions
 
@@ -31,7 +41,8 @@ struct InspectCommand: ParsableCommand {
     guard !files.isEmpty else { throw Failure(.notFound, "no ONNX file in the folder", file: path) }
 
     var inspections: [ModelInspection] = []
-    for file in files { inspections.append(try ModelInspection(path: file)) }
+    let sizes = try DimensionSizes(dim)
+    for file in files { inspections.append(try ModelInspection(path: file, fusionSizes: fusions ? sizes : nil)) }
     if outputOptions.json {
       printJSON(path, description, inspections)
     } else {

@@ -27,11 +27,16 @@ struct ModelInspection {
   var computedBytes = 0
   /// Nodes that no operator implements.
   var problems: [Problem] = []
+  /// What a plan fuses; nil when not asked for or when the model cannot be planned.
+  var fusions: FusionReport?
+  /// Why there is no such report: the sizes do not fit the model.
+  var fusionFailure: Failure?
   /// Why the model as a whole cannot be made ready; nil when it can.
   var failure: Failure?
 
   /// Reads the file; throws only where it is not a readable ONNX model.
-  init(path: String) throws {
+  /// `fusionSizes`: sizes of free dimensions for a report of fusions.
+  init(path: String, fusionSizes: DimensionSizes? = nil) throws {
     let loaded = try ModelLoader.load(path: path)
     let graph = loaded.graph
     self.path = path
@@ -44,6 +49,12 @@ struct ModelInspection {
       _ = try Model(loaded, path: path)
     } catch let failure as Failure {
       self.failure = failure
+    }
+    guard let fusionSizes, failure == nil else { return }
+    do {
+      fusions = try FusionReport(loaded, shapes: fusionSizes.shapes(of: graph))
+    } catch let failure as Failure {
+      fusionFailure = failure
     }
   }
 
@@ -60,7 +71,8 @@ struct ModelInspection {
         problems.map {
           ["node": .string($0.node), "operator": .string($0.operatorType), "reason": .string($0.reason)]
         }),
-      "failure": failure.map { ExitStatus.json($0) } ?? .null,
+      "failure": failure.map { ExitStatus.json($0) } ?? .null, "fusions": fusions?.json ?? .null,
+      "fusion_failure": fusionFailure.map { ExitStatus.json($0) } ?? .null,
     ])
   }
 
@@ -79,6 +91,8 @@ struct ModelInspection {
       Terminal.print("  NOT SUPPORTED: \(kind) (node '\(nodes[0].node)'\(others))")
     }
     if let failure, problems.isEmpty { Terminal.print("  CANNOT RUN: \(failure)") }
+    fusions?.print()
+    if let fusionFailure { Terminal.print("  fusions: cannot plan for these sizes (--dim): \(fusionFailure)") }
   }
 
   private mutating func visit(_ graph: Graph, depth: Int) {

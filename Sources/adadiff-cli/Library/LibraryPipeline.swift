@@ -29,6 +29,32 @@ final class LibraryPipeline {
       handle: try LibraryCall.make { adadiff_session_generate(session, prompt, options.handle, $0, $1) })
   }
 
+  /// Report of one of the policy calls.
+  private func report(
+    _ call: (OpaquePointer, UnsafeMutablePointer<OpaquePointer?>, UnsafeMutablePointer<OpaquePointer?>)
+      -> adadiff_status
+  ) throws(Failure) -> JSON {
+    let tensors = try LibraryCall.make { call(pipeline, $0, $1) }
+    defer { adadiff_tensors_free(tensors) }
+    return try LibraryCall.json(adadiff_tensors_report(tensors))
+  }
+
+  func decide(_ prompt: String, options: LibraryOptions) throws(Failure) -> JSON {
+    try report { adadiff_policy_decide($0, prompt, options.handle, $1, $2) }
+  }
+
+  func collect(prompts: String, table: String, options: LibraryOptions) throws(Failure) -> JSON {
+    try report { adadiff_policy_collect($0, prompts, table, options.handle, $1, $2) }
+  }
+
+  func train(table: String, output: String, options: LibraryOptions) throws(Failure) -> JSON {
+    try report { adadiff_policy_train($0, table, output, options.handle, $1, $2) }
+  }
+
+  func evaluate(table: String, options: LibraryOptions) throws(Failure) -> JSON {
+    try report { adadiff_policy_evaluate($0, table, options.handle, $1, $2) }
+  }
+
   func tokenize(_ text: String) throws(Failure) -> [LibraryTensor] {
     try LibraryTensor.all(of: try LibraryCall.make { adadiff_pipeline_tokenize(pipeline, text, $0, $1) })
   }

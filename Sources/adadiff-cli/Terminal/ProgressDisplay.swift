@@ -6,6 +6,7 @@ final class ProgressDisplay {
   private var stage = ""
   private var reportedQuarter = -1
   private var stageStart = 0.0
+  private var firstStep = 0
   private var lineIsOpen = false
 
   init(quiet: Bool) { style = quiet ? .none : Terminal.isInteractive ? .bar : .lines }
@@ -16,6 +17,7 @@ final class ProgressDisplay {
       finishLine()
       stage = report.stage
       stageStart = report.seconds
+      firstStep = report.step
       reportedQuarter = -1
     }
     switch style {
@@ -46,7 +48,10 @@ final class ProgressDisplay {
     let elapsed = report.seconds - stageStart
     var tail = "\(report.step)/\(report.total)"
     if report.step > 0 && report.step < report.total && elapsed > 1 {
-      tail += ", \(formatted(seconds: elapsed / Double(report.step) * Double(report.total - report.step))) left"
+      // What was done before this call took none of its time.
+      let done = max(1, report.step - firstStep)
+      tail += ", \(formatted(seconds: elapsed / Double(done) * Double(report.total - report.step))) left"
+      if report.stage == "train" { tail += ", \(report.detail)" }
     } else if !report.detail.isEmpty && report.step < report.total {
       tail += " \(report.detail)"
     }
@@ -69,6 +74,9 @@ final class ProgressDisplay {
     case "policy": "Choosing steps"
     case "denoise": "Denoising"
     case "decode": "Decoding"
+    case "collect": "Collecting"
+    case "train": "Training"
+    case "evaluate": "Evaluating"
     default: stage
     }
   }

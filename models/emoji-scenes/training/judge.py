@@ -14,12 +14,12 @@ from torch import nn
 
 from autoencoder import load_pixels
 from fused_group_norm import fuse
+from object_maps import centre_loss, target_maps
 from render import load_scenes
 from training_loop import Task, add_arguments, options_from, train
 from vocabulary import CONCEPTS
 
 STRIDE = 4
-CELLS = 24
 THRESHOLD = 0.35
 
 
@@ -42,29 +42,6 @@ class Judge(nn.Module):
         for layer in self.body:
             x = x + layer(x)
         return self.head(x)
-
-
-def target_maps(scenes):
-    """Gaussians with peak 1 at the centre's cell, as wide as a sixth of the object."""
-    maps = torch.zeros(len(scenes), len(CONCEPTS), CELLS, CELLS)
-    rows, columns = torch.meshgrid(torch.arange(CELLS), torch.arange(CELLS), indexing="ij")
-    for index, scene in enumerate(scenes):
-        for placement in scene.placements:
-            x, y = (min(CELLS - 1, max(0, int(v / STRIDE))) for v in (placement.x, placement.y))
-            width = placement.size / STRIDE / 6
-            peak = torch.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * width**2))
-            maps[index, placement.concept] = torch.maximum(maps[index, placement.concept], peak)
-    return maps
-
-
-def centre_loss(logits, targets):
-    """The focal loss of CenterNet (Zhou et al., 2019), alpha 2 and beta 4."""
-    logits = logits.float()
-    probability = logits.sigmoid()
-    positive = (targets > 0.999).float()
-    found = positive * (1 - probability) ** 2 * F.logsigmoid(logits)
-    clear = (1 - positive) * (1 - targets) ** 4 * probability**2 * F.logsigmoid(-logits)
-    return -(found + clear).sum() / positive.sum().clamp(min=1)
 
 
 @torch.inference_mode()
@@ -110,7 +87,7 @@ class JudgeTask(Task):
         coded = 512 + real[: batch - batch // 2] % (len(self.reconstructions) - 512)
         x = torch.cat([load_pixels(self.pixels, real), load_pixels(self.reconstructions, coded)])
         x = x + 0.08 * torch.rand(batch, 1, 1, 1) * torch.randn_like(x)
-        targets = target_maps([self.scenes[i] for i in (*real, *coded)])
+        targets = target_maps([self.scenes[i] for i in (*real, *coded)], STRIDE)
         with torch.autocast(self.device, dtype=torch.bfloat16):
             logits = network(x.to(self.device))
         return centre_loss(logits, targets.to(self.device))

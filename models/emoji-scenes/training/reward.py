@@ -1,8 +1,9 @@
 """The reward: a small network that scores how clean a picture is and how well it fits its prompt.
 
 Trained as preference models are, on pairs: the picture of a scene with its caption ranks above the same picture
-blurred, noised or mixed with another, above a sample that few steps drew for the caption, and above the picture
-with a wrong caption.
+blurred, noised or mixed with another, and above the picture with a wrong caption; a sample of many steps ranks above
+the sample that few steps draw from the same noise. Pictures that nobody can tell apart are ties: a reward that told
+them apart would pay for steps that nobody sees.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from torch import nn
 
 from autoencoder import load_pixels
 from fused_group_norm import fuse
+from object_maps import centre_loss, target_maps
 from render import load_scenes
 from tokenizer import MAX_LENGTH, load_tokenizer, tokenize
 from training_loop import Task, add_arguments, options_from, train
@@ -22,6 +24,12 @@ from vocabulary import COLORS, CONCEPTS, NUMBERS, PATTERNS
 
 HELD_OUT = 512
 WIDTH = 96
+# Side of a cell of the coarse features, in pixels.
+STRIDE = 8
+# Two versions of a picture are a tie from TIE_DB of PSNR on, and clearly different below CLEAR_DB.
+TIE_DB, CLEAR_DB = 36.0, 26.0
+# Weight of the side task that teaches the features where objects are.
+OBJECTS_WEIGHT = 0.3
 
 
 class _Residual(nn.Module):
@@ -46,15 +54,22 @@ class Reward(nn.Module):
         self.query = nn.Linear(text_width, WIDTH)
         self.key, self.value = nn.Conv2d(WIDTH, WIDTH, 1), nn.Conv2d(WIDTH, WIDTH, 1)
         self.match = nn.Sequential(nn.Linear(text_width + WIDTH, WIDTH), nn.SiLU(), nn.Linear(WIDTH, WIDTH), nn.SiLU())
+        self.objects = nn.Conv2d(WIDTH, len(CONCEPTS), 1)
+        nn.init.constant_(self.objects.bias, -4.0)
         pooled = 2 * WIDTH + 24 + 48
         self.score = nn.Sequential(nn.Linear(pooled, WIDTH), nn.SiLU(), nn.Linear(WIDTH, 1))
 
-    def forward(self, pixel_values, input_ids):
-        """(batch, 3, 96, 96) in -1..1 and (batch, length) -> (batch,)."""
+    def features(self, pixel_values):
+        """(batch, 3, 96, 96) in -1..1 -> maps of 48 x 48, 24 x 24 and 12 x 12 cells."""
         fine = self.fine(pixel_values)
         middle = self.middle(F.silu(fine))
-        coarse = F.silu(self.coarse(F.silu(middle)))
+        return fine, middle, F.silu(self.coarse(F.silu(middle)))
 
+    def forward(self, pixel_values, input_ids):
+        """(batch, 3, 96, 96) in -1..1 and (batch, length) -> (batch,)."""
+        return self.score_features(*self.features(pixel_values), input_ids)
+
+    def score_features(self, fine, middle, coarse, input_ids):
         embedded = self.tokens(input_ids)
         text = embedded + F.silu(self.neighbours(embedded.transpose(1, 2)).transpose(1, 2))
         attention = (self.query(text) @ self.key(coarse).flatten(2)) * WIDTH**-0.5  # (batch, length, cells)
@@ -109,9 +124,15 @@ class CaptionEditor:
         return " ".join(words).replace(" ,", ",")
 
 
+def preference(better, worse):
+    """Probability, from 0.5 to 1, that people prefer `better` (batch, 3, H, W) in -1..1 to its version `worse`."""
+    decibel = 10 * torch.log10(4 / (better - worse).square().mean((1, 2, 3)).clamp(min=1e-8))
+    return 0.5 + 0.5 * ((TIE_DB - decibel) / (TIE_DB - CLEAR_DB)).clamp(0, 1)
+
+
 class RewardTask(Task):
-    def __init__(self, scenes, data, few_step, tokenizer):
-        self.scenes_path, self.data, self.few_step, self.tokenizer = scenes, data, few_step, tokenizer
+    def __init__(self, scenes, data, step_pairs, tokenizer):
+        self.scenes_path, self.data, self.step_pairs, self.tokenizer = scenes, data, step_pairs, tokenizer
         self.vocabulary_size = len(load_tokenizer(tokenizer))
 
     def network(self):
@@ -119,42 +140,72 @@ class RewardTask(Task):
 
     def prepare(self, device):
         self.device = device
-        self.images = np.load(self.data / "reconstructions.npy", mmap_mode="r")
+        self.pixels = np.load(self.scenes_path / "pixels.npy", mmap_mode="r")
+        self.reconstructions = np.load(self.data / "reconstructions.npy", mmap_mode="r")
         self.ids = torch.load(self.data / "ids.pt").long()
-        self.captions = [scene.caption for scene in load_scenes(self.scenes_path / "scenes.jsonl")[: len(self.images)]]
+        self.scenes = load_scenes(self.scenes_path / "scenes.jsonl")
         self.tokens, self.editor = load_tokenizer(self.tokenizer), CaptionEditor()
-        samples = np.load(self.few_step)
-        self.samples, self.sample_scenes = samples["images"], samples["scenes"]
+        pairs = np.load(self.step_pairs)
+        self.few, self.full, self.pair_scenes = pairs["few"], pairs["full"], pairs["scenes"]
+        self.held_out_pairs = len(self.few) // 8
 
-    def _pairs(self, network, scenes, sample_rows):
-        """Returns margins (better minus worse) by kind for pictures of `scenes` and for few-step samples."""
-        x, ids = load_pixels(self.images, scenes), self.ids[scenes]
+    def _pairs(self, network, x, scenes, pair_rows):
+        """For pictures `x` of `scenes` and for pairs of samples: margin (better minus worse) and the share of people
+        who should prefer the better, by kind; and the loss of the side task."""
+        ids = self.ids[scenes]
         generator = np.random.default_rng(int(torch.randint(2**31, ())))
         light = 0.5 * torch.rand(len(x))
         heavy = light + 0.5 * torch.rand(len(x))
-        edited = tokenize(self.tokens, [self.editor.edit(self.captions[i], generator) for i in scenes])
-        drawn = self.sample_scenes[sample_rows]
+        edited = tokenize(self.tokens, [self.editor.edit(self.scenes[i].caption, generator) for i in scenes])
         state = torch.get_rng_state()
         lightly = degrade(x, light)
         torch.set_rng_state(state)
         heavily = degrade(x, heavy)
-        images = [x, lightly, heavily, x, x, load_pixels(self.images, drawn), load_pixels(self.samples, sample_rows)]
-        texts = [ids, ids, ids, ids.roll(1, 0), edited, self.ids[drawn], self.ids[drawn]]
+        few, full = load_pixels(self.few, pair_rows), load_pixels(self.full, pair_rows)
+        drawn = self.ids[self.pair_scenes[pair_rows]]
+        images = [x, lightly, heavily, full, few]
+        counts = [len(part) for part in images]
         with torch.autocast(self.device, dtype=torch.bfloat16):
-            scores = network(torch.cat(images).to(self.device), torch.cat(texts).to(self.device)).float()
-        clean, light, heavy, other, wrong, real, sample = scores.split([len(part) for part in images])
-        return {"degraded": clean - light, "order": light - heavy, "other_caption": clean - other,
-                "edited_caption": clean - wrong, "few_step": real - sample}
+            features = network.features(torch.cat(images).to(self.device))
+            maps = network.objects(features[2][: len(x)])
+            parts = list(zip(*(level.split(counts) for level in features)))
+            # Wrong captions are scored on the features that are there already.
+            levels = [torch.cat(level) for level in zip(*parts, parts[0], parts[0], parts[3])]
+            texts = [ids, ids, ids, drawn, drawn, ids.roll(1, 0), edited, drawn.roll(1, 0)]
+            scores = network.score_features(*levels, torch.cat(texts).to(self.device)).float()
+        clean, light, heavy, full_score, few_score, other, wrong, other_drawn = scores.split([len(t) for t in texts])
+        one = torch.ones(())
+        pairs = {
+            "degraded": (clean - light, preference(x, lightly)),
+            "order": (light - heavy, preference(lightly, heavily)),
+            "other_caption": (clean - other, one.expand(len(x))),
+            "edited_caption": (clean - wrong, one.expand(len(x))),
+            "other_caption_of_sample": (full_score - other_drawn, one.expand(len(full))),
+            "few_steps": (full_score - few_score, preference(full, few)),
+        }
+        targets = target_maps([self.scenes[i] for i in scenes], STRIDE).to(self.device)
+        return pairs, centre_loss(maps, targets)
 
     def loss(self, network, batch, progress):
-        scenes = np.random.default_rng(int(torch.randint(2**31, ()))).integers(HELD_OUT, len(self.images), batch)
-        rows = torch.randint(len(self.samples) // 8, len(self.samples), (batch,)).numpy()
-        return sum(-F.logsigmoid(margin).mean() for margin in self._pairs(network, scenes, rows).values())
+        """Half of the pictures are renderings, half reconstructions."""
+        generator = np.random.default_rng(int(torch.randint(2**31, ())))
+        real = generator.integers(HELD_OUT, len(self.pixels), batch // 2)
+        coded = generator.integers(HELD_OUT, len(self.reconstructions), batch - batch // 2)
+        x = torch.cat([load_pixels(self.pixels, real), load_pixels(self.reconstructions, coded)])
+        rows = generator.integers(self.held_out_pairs, len(self.few), batch // 2)
+        pairs, side = self._pairs(network, x, np.concatenate([real, coded]), rows)
+        losses = [F.binary_cross_entropy_with_logits(margin, share.to(margin.device)) for margin, share in pairs.values()]
+        return sum(losses) + OBJECTS_WEIGHT * side
 
     def validate(self, network):
+        """The share of pairs ranked right, ties left out; for ties of few and many steps, the mean distance."""
         with torch.inference_mode():
-            margins = self._pairs(network, np.arange(HELD_OUT), np.arange(len(self.samples) // 8))
-        return {name: (margin > 0).float().mean().item() for name, margin in margins.items()}
+            x = load_pixels(self.reconstructions, np.arange(HELD_OUT))
+            pairs, _ = self._pairs(network, x, np.arange(HELD_OUT), np.arange(self.held_out_pairs))
+        figures = {name: (margin[share.to(margin.device) > 0.75] > 0).float().mean().item() for name, (margin, share) in pairs.items()}
+        margin, share = pairs["few_steps"]
+        figures["ties"] = margin[share.to(margin.device) < 0.55].abs().mean().item()
+        return figures
 
 
 def load_reward(path, vocabulary_size, device="cpu", fused=True):
@@ -167,11 +218,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scenes", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True, help="folder written by encode_latents.py")
-    parser.add_argument("--few-step", type=Path, required=True, help="file written by few_step_samples.py")
+    parser.add_argument("--step-pairs", type=Path, required=True, help="file written by step_pairs.py")
     parser.add_argument("--tokenizer", type=Path, required=True)
     add_arguments(parser, minutes=8.0, batch=24, muon_lr=1e-3, processes=1)
     arguments = parser.parse_args()
-    task = RewardTask(arguments.scenes, arguments.data, arguments.few_step, arguments.tokenizer)
+    task = RewardTask(arguments.scenes, arguments.data, arguments.step_pairs, arguments.tokenizer)
     train(task, options_from(arguments))
 
 

@@ -16,22 +16,20 @@ import torch
 from judge import count_objects, load_judge, verdicts
 from reward import load_reward
 from sampling import Sampler, add_model_arguments, make_noise, to_uint8
-from scenes import make_scene, uses_only
-from vocabulary import SHIPPED_NOUNS
+from scenes import make_scene
 
 STEP_SET = [5, 10, 20, 30, 50]
-PROMPTS_PER_KIND = {"icon": 24, "one": 20, "two": 12, "three": 24, "four": 6, "five": 10, "pile": 24}
+PROMPTS_PER_KIND = {"icon": 40, "one": 40, "two": 24, "three": 40, "four": 16, "five": 16, "pile": 40}
 
 
 def make_prompts(seed, scale):
-    """Scenes of the shipped nouns with distinct captions, `scale` times PROMPTS_PER_KIND of each kind."""
+    """Scenes with distinct captions, `scale` times PROMPTS_PER_KIND of each kind."""
     rng, scenes = np.random.default_rng(seed), []
     for kind, count in PROMPTS_PER_KIND.items():
         drawn = {}
         while len(drawn) < int(count * scale):
             scene = make_scene(rng, kind)
-            if uses_only(scene, SHIPPED_NOUNS):
-                drawn.setdefault(scene.caption, scene)
+            drawn.setdefault(scene.caption, scene)
         scenes += drawn.values()
     return scenes
 
@@ -94,7 +92,7 @@ def main():
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--scale", type=float, default=1.0, help="factor on the number of prompts")
     parser.add_argument("--seed", type=int, default=12345)
-    parser.add_argument("--tolerance", type=float, default=0.5, help="reward difference that counts as equal")
+    parser.add_argument("--tolerance", type=float, default=0.5, help="reward difference that counts as equal: 62 against 38 % preference")
     parser.add_argument("--processes", type=int, default=2)
     add_model_arguments(parser)
     arguments = parser.parse_args()

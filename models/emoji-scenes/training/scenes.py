@@ -53,11 +53,6 @@ class Group:
     open_glyphs: bool
 
 
-def uses_only(scene, nouns):
-    """Whether every object of the scene is one of `nouns`."""
-    return all(CONCEPTS[placement.concept].noun in nouns for placement in scene.placements)
-
-
 def pick(rng, options):
     return options[int(rng.integers(len(options)))]
 

@@ -6,22 +6,16 @@ from pathlib import Path
 import torch
 
 from networks import Diffusion, make_scheduler
-from render import load_scenes
-from scenes import uses_only
 from tokenizer import load_tokenizer, tokenize
 from training_loop import Task, add_arguments, options_from, train
-from vocabulary import CONCEPTS, SHIPPED_NOUNS
 
 HELD_OUT = 512
 SIGNAL_TO_NOISE_LIMIT = 5.0
 
 
 class DiffusionTask(Task):
-    def __init__(self, scenes, data, nouns, tokenizer, text_dropout, start):
+    def __init__(self, data, tokenizer, text_dropout, start):
         self.data, self.start, self.text_dropout = data, start, text_dropout
-        rows = [i for i, scene in enumerate(load_scenes(scenes / "scenes.jsonl")) if uses_only(scene, nouns)]
-        self.training_rows = torch.tensor([row for row in rows if row >= HELD_OUT])
-        self.held_out_rows = torch.tensor([row for row in rows if row < HELD_OUT])
         tokens = load_tokenizer(tokenizer)
         self.vocabulary_size = len(tokens)
         self.empty_prompt = tokenize(tokens, [""])
@@ -50,7 +44,7 @@ class DiffusionTask(Task):
         return errors * (ratio + 1).clamp(max=SIGNAL_TO_NOISE_LIMIT + 1) / (ratio + 1)
 
     def loss(self, network, batch, progress):
-        chosen = self.training_rows[torch.randint(len(self.training_rows), (batch,))]
+        chosen = torch.randint(HELD_OUT, len(self.ids), (batch,))
         ids = torch.where(torch.rand(batch, 1) < self.text_dropout, self.empty_prompt, self.ids[chosen])
         # Stratified: one timestep from each of `batch` equal ranges.
         timesteps = ((torch.arange(batch) + torch.rand(batch)) * (1000 / batch)).long().clamp(max=999)
@@ -60,7 +54,7 @@ class DiffusionTask(Task):
     def validate(self, network):
         """Loss on held-out scenes at fixed timesteps and noise: mean, and by thirds of the timesteps."""
         generator = torch.Generator().manual_seed(1)
-        latents, ids = self.latents[self.held_out_rows], self.ids[self.held_out_rows]
+        latents, ids = self.latents[:HELD_OUT], self.ids[:HELD_OUT]
         timesteps = torch.randint(0, 1000, (len(ids),), generator=generator)
         noise = torch.randn(latents.shape, generator=generator)
         with torch.inference_mode():
@@ -74,19 +68,13 @@ class DiffusionTask(Task):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scenes", type=Path, required=True, help="folder written by render.py")
     parser.add_argument("--data", type=Path, required=True, help="folder with latents.pt and ids.pt")
-    parser.add_argument("--nouns", choices=("shipped", "all"), default="shipped")
     parser.add_argument("--tokenizer", type=Path, required=True)
     parser.add_argument("--text-dropout", type=float, default=0.1)
     parser.add_argument("--start", type=Path, help="checkpoint whose averaged weights to start from")
     add_arguments(parser, minutes=60.0, batch=64)
     arguments = parser.parse_args()
-    nouns = SHIPPED_NOUNS if arguments.nouns == "shipped" else [concept.noun for concept in CONCEPTS]
-    task = DiffusionTask(
-        arguments.scenes, arguments.data, nouns, arguments.tokenizer, arguments.text_dropout, arguments.start
-    )
-    print(f"{len(task.training_rows)} scenes for training, {len(task.held_out_rows)} held out")
+    task = DiffusionTask(arguments.data, arguments.tokenizer, arguments.text_dropout, arguments.start)
     train(task, options_from(arguments))
 
 

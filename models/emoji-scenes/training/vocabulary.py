@@ -68,10 +68,6 @@ CONCEPTS = [
     _concept("snowman", "⛄", plural="snowmen"),
 ]
 
-# The nouns that the shipped weights know: what half an hour of a quarter of a CPU core can teach. Training on all
-# of CONCEPTS takes `--nouns all` and at least ten times the samples.
-SHIPPED_NOUNS = "cat pig panda frog apple banana strawberry tree heart star car rocket".split()
-
 # Every picture, in a fixed order: (concept index, full name, character).
 GLYPHS = [
     (index, name, character)

@@ -22,11 +22,12 @@ from ._errors import (
     UnknownName,
     Unsupported,
 )
-from ._options import CancelToken, Preview, Progress
+from ._options import CancelToken, Preview, Progress, Scoring
 from ._version import __version__
 from .library import build_info, library_version, operators, options, policies, schedulers
 from .model import Model, Port
 from .pipeline import Pipeline, Result
+from . import policy  # noqa: E402  needs Pipeline
 
 __all__ = [
     "AbiMismatch",
@@ -48,6 +49,7 @@ __all__ = [
     "Preview",
     "Progress",
     "Result",
+    "Scoring",
     "ShapeMismatch",
     "Status",
     "TypeMismatch",
@@ -59,5 +61,6 @@ __all__ = [
     "operators",
     "options",
     "policies",
+    "policy",
     "schedulers",
 ]

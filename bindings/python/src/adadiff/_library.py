@@ -72,6 +72,22 @@ class PreviewStruct(ctypes.Structure):
     ]
 
 
+class ScoringStruct(ctypes.Structure):
+    """adadiff_scoring"""
+
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("prompt", c_char_p),
+        ("steps", c_int64),
+        ("seed", c_int64),
+        ("width", c_int32),
+        ("height", c_int32),
+        ("channels", c_int32),
+        ("pixels", c_void_p),
+        ("score", c_double),
+    ]
+
+
 class OptionInfo(ctypes.Structure):
     """adadiff_option_info"""
 
@@ -90,6 +106,7 @@ class OptionInfo(ctypes.Structure):
 
 PROGRESS = ctypes.CFUNCTYPE(c_int32, POINTER(ProgressStruct), c_void_p)
 PREVIEW = ctypes.CFUNCTYPE(c_int32, POINTER(PreviewStruct), c_void_p)
+SCORE = ctypes.CFUNCTYPE(c_int32, POINTER(ScoringStruct), c_void_p)
 LOG = ctypes.CFUNCTYPE(None, c_int32, c_char_p, c_char_p, c_void_p)
 
 _handle = c_void_p
@@ -121,6 +138,7 @@ SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "options_set_progress": (c_int32, [_handle, PROGRESS, c_void_p, _out]),
     "options_set_preview": (c_int32, [_handle, PREVIEW, c_void_p, _out]),
     "options_set_log": (c_int32, [_handle, LOG, c_void_p, c_int32, _out]),
+    "options_set_scorer": (c_int32, [_handle, SCORE, c_void_p, _out]),
     "options_set_cancel_token": (c_int32, [_handle, _handle, _out]),
     "list_count": (c_int32, [c_int32]),
     "list_name": (c_char_p, [c_int32, c_int32]),
@@ -144,6 +162,11 @@ SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "pipeline_free": (None, [_handle]),
     "pipeline_info": (c_char_p, [_handle]),
     "pipeline_tokenize": (c_int32, [_handle, c_char_p, _out, _out]),
+    "pipeline_score": (c_int32, [_handle, c_char_p, c_void_p, c_int32, c_int32, _handle, _out, _out]),
+    "policy_decide": (c_int32, [_handle, c_char_p, _handle, _out, _out]),
+    "policy_collect": (c_int32, [_handle, c_char_p, c_char_p, _handle, _out, _out]),
+    "policy_train": (c_int32, [_handle, c_char_p, c_char_p, _handle, _out, _out]),
+    "policy_evaluate": (c_int32, [_handle, c_char_p, _handle, _out, _out]),
     "session_new": (c_int32, [_handle, _out, _out]),
     "session_free": (None, [_handle]),
     "session_generate": (c_int32, [_handle, c_char_p, _handle, _out, _out]),

@@ -54,6 +54,17 @@ class Preview:
     """"run", "reuse", "extrapolate" or "partial"."""
 
 
+@dataclass(frozen=True)
+class Scoring:
+    """A picture to judge."""
+
+    prompt: str
+    steps: int
+    seed: int
+    image: np.ndarray
+    """uint8 (height, width, 3), a copy."""
+
+
 class CancelToken:
     """Stops runs from another thread: pass it as `cancel=`, call `fire()`. Sticky; may stop many runs."""
 
@@ -154,6 +165,22 @@ class Options:
         callback = _library.PREVIEW(forward)
         self._callbacks.append(callback)
         check(lib.adadiff_options_set_preview, self._handle, callback, None)
+
+    def on_score(self, body: Callable[[Scoring], float]) -> None:
+        """`body` returns the score of a picture; what it raises ends the call and is raised by it."""
+
+        def forward(pointer: Any, _: Any) -> int:
+            def call() -> None:
+                it = pointer.contents
+                image = np.empty((it.height, it.width, it.channels), np.uint8)
+                ctypes.memmove(image.ctypes.data, it.pixels, image.nbytes)
+                it.score = float(body(Scoring(text(it.prompt) or "", it.steps, it.seed, image)))
+
+            return self._answer(call)
+
+        callback = _library.SCORE(forward)
+        self._callbacks.append(callback)
+        check(lib.adadiff_options_set_scorer, self._handle, callback, None)
 
     def collect_warnings(self) -> None:
         """Keeps the library's warnings for `warn`."""

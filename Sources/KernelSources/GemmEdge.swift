@@ -1,0 +1,136 @@
+internal import CSIMD
+
+// Tiles for the rows that are left over when their number is no multiple of 12, as powers of two never are. Every element
+// is the same chain of sums as in a whole tile.
+
+#if KERNELS_AVX512
+  /// `gemmTile` for 8 rows.
+  @inline(__always)
+  func gemmTile8(_ depth: Int, _ a: In, _ b: In, _ c: Out, _ cStride: Int, _ accumulate: Bool) {
+    var c0l = csimd_splat(0), c0r = csimd_splat(0)
+    var c1l = csimd_splat(0), c1r = csimd_splat(0)
+    var c2l = csimd_splat(0), c2r = csimd_splat(0)
+    var c3l = csimd_splat(0), c3r = csimd_splat(0)
+    var c4l = csimd_splat(0), c4r = csimd_splat(0)
+    var c5l = csimd_splat(0), c5r = csimd_splat(0)
+    var c6l = csimd_splat(0), c6r = csimd_splat(0)
+    var c7l = csimd_splat(0), c7r = csimd_splat(0)
+    if accumulate {
+      c0l = csimd_load(c + 0 &* cStride)
+      c0r = csimd_load(c + 0 &* cStride + lanes)
+      c1l = csimd_load(c + 1 &* cStride)
+      c1r = csimd_load(c + 1 &* cStride + lanes)
+      c2l = csimd_load(c + 2 &* cStride)
+      c2r = csimd_load(c + 2 &* cStride + lanes)
+      c3l = csimd_load(c + 3 &* cStride)
+      c3r = csimd_load(c + 3 &* cStride + lanes)
+      c4l = csimd_load(c + 4 &* cStride)
+      c4r = csimd_load(c + 4 &* cStride + lanes)
+      c5l = csimd_load(c + 5 &* cStride)
+      c5r = csimd_load(c + 5 &* cStride + lanes)
+      c6l = csimd_load(c + 6 &* cStride)
+      c6r = csimd_load(c + 6 &* cStride + lanes)
+      c7l = csimd_load(c + 7 &* cStride)
+      c7r = csimd_load(c + 7 &* cStride + lanes)
+    }
+    var pa = a
+    var pb = b
+    var k = depth
+    while k > 0 {
+      let left = csimd_load(pb)
+      let right = csimd_load(pb + lanes)
+      let a0 = csimd_splat(pa[0 &* rowStride])
+      c0l = csimd_fma(a0, left, c0l)
+      c0r = csimd_fma(a0, right, c0r)
+      let a1 = csimd_splat(pa[1 &* rowStride])
+      c1l = csimd_fma(a1, left, c1l)
+      c1r = csimd_fma(a1, right, c1r)
+      let a2 = csimd_splat(pa[2 &* rowStride])
+      c2l = csimd_fma(a2, left, c2l)
+      c2r = csimd_fma(a2, right, c2r)
+      let a3 = csimd_splat(pa[3 &* rowStride])
+      c3l = csimd_fma(a3, left, c3l)
+      c3r = csimd_fma(a3, right, c3r)
+      let a4 = csimd_splat(pa[4 &* rowStride])
+      c4l = csimd_fma(a4, left, c4l)
+      c4r = csimd_fma(a4, right, c4r)
+      let a5 = csimd_splat(pa[5 &* rowStride])
+      c5l = csimd_fma(a5, left, c5l)
+      c5r = csimd_fma(a5, right, c5r)
+      let a6 = csimd_splat(pa[6 &* rowStride])
+      c6l = csimd_fma(a6, left, c6l)
+      c6r = csimd_fma(a6, right, c6r)
+      let a7 = csimd_splat(pa[7 &* rowStride])
+      c7l = csimd_fma(a7, left, c7l)
+      c7r = csimd_fma(a7, right, c7r)
+      pa += 1
+      pb += tileColumns
+      k &-= 1
+    }
+    csimd_store(c + 0 &* cStride, c0l)
+    csimd_store(c + 0 &* cStride + lanes, c0r)
+    csimd_store(c + 1 &* cStride, c1l)
+    csimd_store(c + 1 &* cStride + lanes, c1r)
+    csimd_store(c + 2 &* cStride, c2l)
+    csimd_store(c + 2 &* cStride + lanes, c2r)
+    csimd_store(c + 3 &* cStride, c3l)
+    csimd_store(c + 3 &* cStride + lanes, c3r)
+    csimd_store(c + 4 &* cStride, c4l)
+    csimd_store(c + 4 &* cStride + lanes, c4r)
+    csimd_store(c + 5 &* cStride, c5l)
+    csimd_store(c + 5 &* cStride + lanes, c5r)
+    csimd_store(c + 6 &* cStride, c6l)
+    csimd_store(c + 6 &* cStride + lanes, c6r)
+    csimd_store(c + 7 &* cStride, c7l)
+    csimd_store(c + 7 &* cStride + lanes, c7r)
+  }
+
+  /// `gemmTile` for 4 rows.
+  @inline(__always)
+  func gemmTile4(_ depth: Int, _ a: In, _ b: In, _ c: Out, _ cStride: Int, _ accumulate: Bool) {
+    var c0l = csimd_splat(0), c0r = csimd_splat(0)
+    var c1l = csimd_splat(0), c1r = csimd_splat(0)
+    var c2l = csimd_splat(0), c2r = csimd_splat(0)
+    var c3l = csimd_splat(0), c3r = csimd_splat(0)
+    if accumulate {
+      c0l = csimd_load(c + 0 &* cStride)
+      c0r = csimd_load(c + 0 &* cStride + lanes)
+      c1l = csimd_load(c + 1 &* cStride)
+      c1r = csimd_load(c + 1 &* cStride + lanes)
+      c2l = csimd_load(c + 2 &* cStride)
+      c2r = csimd_load(c + 2 &* cStride + lanes)
+      c3l = csimd_load(c + 3 &* cStride)
+      c3r = csimd_load(c + 3 &* cStride + lanes)
+    }
+    var pa = a
+    var pb = b
+    var k = depth
+    while k > 0 {
+      let left = csimd_load(pb)
+      let right = csimd_load(pb + lanes)
+      let a0 = csimd_splat(pa[0 &* rowStride])
+      c0l = csimd_fma(a0, left, c0l)
+      c0r = csimd_fma(a0, right, c0r)
+      let a1 = csimd_splat(pa[1 &* rowStride])
+      c1l = csimd_fma(a1, left, c1l)
+      c1r = csimd_fma(a1, right, c1r)
+      let a2 = csimd_splat(pa[2 &* rowStride])
+      c2l = csimd_fma(a2, left, c2l)
+      c2r = csimd_fma(a2, right, c2r)
+      let a3 = csimd_splat(pa[3 &* rowStride])
+      c3l = csimd_fma(a3, left, c3l)
+      c3r = csimd_fma(a3, right, c3r)
+      pa += 1
+      pb += tileColumns
+      k &-= 1
+    }
+    csimd_store(c + 0 &* cStride, c0l)
+    csimd_store(c + 0 &* cStride + lanes, c0r)
+    csimd_store(c + 1 &* cStride, c1l)
+    csimd_store(c + 1 &* cStride + lanes, c1r)
+    csimd_store(c + 2 &* cStride, c2l)
+    csimd_store(c + 2 &* cStride + lanes, c2r)
+    csimd_store(c + 3 &* cStride, c3l)
+    csimd_store(c + 3 &* cStride + lanes, c3r)
+  }
+#endif

@@ -1,0 +1,184 @@
+internal import CSIMD
+
+// Winograd's F(4×4, 3×3) with the points 0, ±a, ±b, ∞; a = √½, b = √2. One-dimensional transforms, applied to rows and
+// then to columns:
+//   input    0: d0 − 2.5 d2 + d4;  ±a: (d4 − 2 d2) ± a (d3 − 2 d1);  ±b: (d4 − ½ d2) ± b (d3 − ½ d1);  ∞: d1 − 2.5 d3 + d5
+//   weights  0: g0;  ±a: −(2 g0 + g2) / 3 ∓ (2a / 3) g1;  ±b: (g0 + 2 g2) / 6 ± (b / 6) g1;  ∞: g2
+//   output   y0 = m0 + (m1 + m2) + (m3 + m4);  y1 = a (m1 − m2) + b (m3 − m4);  y2 = ½ (m1 + m2) + 2 (m3 + m4);
+//            y3 = ½a (m1 − m2) + 2b (m3 − m4) + m5
+
+@inline(__always) private var pointA: Float { 0.707_106_78 }
+@inline(__always) private var pointB: Float { 1.414_213_56 }
+
+/// Six values in, six out, at distance `stride`.
+@inline(__always)
+private func transformInput(
+  _ d0: V, _ d1: V, _ d2: V, _ d3: V, _ d4: V, _ d5: V, _ store: (Int, V) -> Void
+) {
+  let two = csimd_splat(-2)
+  let half = csimd_splat(-0.5)
+  let middle = csimd_splat(-2.5)
+  store(0, csimd_fma(d2, middle, d0 + d4))
+  let e1 = csimd_fma(d2, two, d4)
+  let o1 = csimd_fma(d1, two, d3)
+  store(1, csimd_fma(o1, csimd_splat(pointA), e1))
+  store(2, csimd_fma(o1, csimd_splat(-pointA), e1))
+  let e2 = csimd_fma(d2, half, d4)
+  let o2 = csimd_fma(d1, half, d3)
+  store(3, csimd_fma(o2, csimd_splat(pointB), e2))
+  store(4, csimd_fma(o2, csimd_splat(-pointB), e2))
+  store(5, csimd_fma(d3, middle, d1 + d5))
+}
+
+func winogradInput(
+  _ x: In, _ pixelStride: Int, _ lineStride: Int, _ yBegin: Int, _ yEnd: Int, _ xBegin: Int, _ xEnd: Int,
+  _ channels: Int, _ v: Out, _ frequencyStride: Int, _ scratch: Out
+) {
+  let whole = xBegin == 0 && xEnd == 6
+  let zero = csimd_splat(0)
+  var c = 0
+  while c < channels {
+    let rest = channels &- c
+    let partial = rest < lanes
+    for row in 0..<6 {
+      let t = scratch + row &* 6 &* lanes
+      if row < yBegin || row >= yEnd {
+        for i in 0..<6 { csimd_store(t + i &* lanes, zero) }
+        continue
+      }
+      let p = x + (row &* lineStride &+ c)
+      let d0: V, d1: V, d2: V, d3: V, d4: V, d5: V
+      if whole && !partial {
+        d0 = csimd_load(p)
+        d1 = csimd_load(p + pixelStride)
+        d2 = csimd_load(p + 2 &* pixelStride)
+        d3 = csimd_load(p + 3 &* pixelStride)
+        d4 = csimd_load(p + 4 &* pixelStride)
+        d5 = csimd_load(p + 5 &* pixelStride)
+      } else {
+        @inline(__always) func pixel(_ i: Int) -> V {
+          if i < xBegin || i >= xEnd { return zero }
+          return partial ? csimd_load_first(p + i &* pixelStride, rest) : csimd_load(p + i &* pixelStride)
+        }
+        d0 = pixel(0)
+        d1 = pixel(1)
+        d2 = pixel(2)
+        d3 = pixel(3)
+        d4 = pixel(4)
+        d5 = pixel(5)
+      }
+      transformInput(d0, d1, d2, d3, d4, d5) { csimd_store(t + $0 &* lanes, $1) }
+    }
+    for column in 0..<6 {
+      let t = scratch + column &* lanes
+      let to = v + (column &* frequencyStride &+ c)
+      let down = 6 &* lanes
+      transformInput(
+        csimd_load(t), csimd_load(t + down), csimd_load(t + 2 &* down), csimd_load(t + 3 &* down),
+        csimd_load(t + 4 &* down), csimd_load(t + 5 &* down)
+      ) { row, value in
+        let place = to + row &* 6 &* frequencyStride
+        // The 36 places are more streams than the hardware follows; ask for the lines after the next.
+        csimd_prefetch_write(place + 2 &* lanes)
+        if partial { csimd_store_first(place, value, rest) } else { csimd_store(place, value) }
+      }
+    }
+    c &+= lanes
+  }
+}
+
+@inline(__always)
+private func transformWeights(_ g0: V, _ g1: V, _ g2: V, _ store: (Int, V) -> Void) {
+  store(0, g0)
+  let third = csimd_splat(-1.0 / 3)
+  let e1 = csimd_fma(g0, csimd_splat(-2.0 / 3), g2 * third)
+  store(1, csimd_fma(g1, csimd_splat(-2 * pointA / 3), e1))
+  store(2, csimd_fma(g1, csimd_splat(2 * pointA / 3), e1))
+  let e2 = csimd_fma(g2, csimd_splat(1.0 / 3), g0 * csimd_splat(1.0 / 6))
+  store(3, csimd_fma(g1, csimd_splat(pointB / 6), e2))
+  store(4, csimd_fma(g1, csimd_splat(-pointB / 6), e2))
+  store(5, g2)
+}
+
+func winogradWeights(
+  _ panel: In, _ tapStride: Int, _ depth: Int, _ u: Out, _ frequencyStride: Int, _ scratch: Out
+) {
+  for k in 0..<depth {
+    for half in 0..<2 {
+      let offset = k &* tileColumns &+ half &* lanes
+      for row in 0..<3 {
+        let p = panel + (3 &* row &* tapStride &+ offset)
+        let t = scratch + row &* 6 &* lanes
+        transformWeights(csimd_load(p), csimd_load(p + tapStride), csimd_load(p + 2 &* tapStride)) {
+          csimd_store(t + $0 &* lanes, $1)
+        }
+      }
+      for column in 0..<6 {
+        let t = scratch + column &* lanes
+        let to = u + (column &* frequencyStride &+ offset)
+        transformWeights(csimd_load(t), csimd_load(t + 6 &* lanes), csimd_load(t + 12 &* lanes)) {
+          csimd_store(to + $0 &* 6 &* frequencyStride, $1)
+        }
+      }
+    }
+  }
+}
+
+@inline(__always)
+private func transformOutput(
+  _ m0: V, _ m1: V, _ m2: V, _ m3: V, _ m4: V, _ m5: V, _ store: (Int, V) -> Void
+) {
+  let s1 = m1 + m2
+  let d1 = m1 - m2
+  let s2 = m3 + m4
+  let d2 = m3 - m4
+  store(0, m0 + (s1 + s2))
+  store(1, csimd_fma(d1, csimd_splat(pointA), d2 * csimd_splat(pointB)))
+  store(2, csimd_fma(s1, csimd_splat(0.5), s2 + s2))
+  store(3, csimd_fma(d1, csimd_splat(0.5 * pointA), csimd_fma(d2, csimd_splat(2 * pointB), m5)))
+}
+
+func winogradOutput(
+  _ m: In, _ frequencyStride: Int, _ rows: Int, _ columns: Int, _ channels: Int, _ y: Out, _ pixelStride: Int,
+  _ lineStride: Int, _ bias: In?, _ residual: In?, _ activation: Int32, _ scratch: Out
+) {
+  withActivation(activation) { f in
+    var c = 0
+    while c < channels {
+      let rest = channels &- c
+      let partial = rest < lanes
+      for row in 0..<6 {
+        let from = m + (6 &* row &* frequencyStride &+ c)
+        let t = scratch + row &* 4 &* lanes
+        // The next tile's products lie one row of the panel further.
+        for i in 0..<6 { csimd_prefetch(from + (i &* frequencyStride &+ tileColumns)) }
+        transformOutput(
+          csimd_load(from), csimd_load(from + frequencyStride), csimd_load(from + 2 &* frequencyStride),
+          csimd_load(from + 3 &* frequencyStride), csimd_load(from + 4 &* frequencyStride),
+          csimd_load(from + 5 &* frequencyStride)
+        ) { csimd_store(t + $0 &* lanes, $1) }
+      }
+      let shift = bias.map { partial ? csimd_load_first($0 + c, rest) : csimd_load($0 + c) } ?? csimd_splat(0)
+      for column in 0..<columns {
+        let t = scratch + column &* lanes
+        let down = 4 &* lanes
+        transformOutput(
+          csimd_load(t), csimd_load(t + down), csimd_load(t + 2 &* down), csimd_load(t + 3 &* down),
+          csimd_load(t + 4 &* down), csimd_load(t + 5 &* down)
+        ) { row, value in
+          if row < rows {
+            let place = row &* lineStride &+ column &* pixelStride &+ c
+            var sum = value + shift
+            csimd_prefetch_write(y + (place &+ 4 &* pixelStride))
+            if let residual {
+              csimd_prefetch(residual + (place &+ 4 &* pixelStride))
+              sum = sum + (partial ? csimd_load_first(residual + place, rest) : csimd_load(residual + place))
+            }
+            if partial { csimd_store_first(y + place, f(sum), rest) } else { csimd_store(y + place, f(sum)) }
+          }
+        }
+      }
+      c &+= lanes
+    }
+  }
+}

@@ -1,0 +1,151 @@
+import Graph
+import KernelTable
+import Kernels
+import Support
+
+/// `adadiff:MatMulGeglu`: A (…, K), W (K, 2N), bias (2N)? → h[…, :N] · gelu(h[…, N:]) with h = A · W + bias, which is never
+/// in memory as a whole: both halves of a panel are multiplied into a tile and gated there.
+struct MatMulGegluOperator: Operator {
+  /// Both halves of W, where it was constant when the plan was made.
+  var packed: (value: PackedMatrix, gate: PackedMatrix)?
+
+  private func sizes(_ inputs: [ValueInfo?]) throws -> (rows: Int, k: Int, n: Int) {
+    let a = try inputs.input(0, named: "A")
+    let w = try inputs.input(1, named: "W")
+    guard let k = a.shape.last, w.shape.count == 2, w.shape[0] == k, w.shape[1] % 2 == 0 else {
+      throw Failure(.shapeMismatch, "shapes of A and W", actual: "\(a.shape) and \(w.shape)")
+    }
+    return (a.shape.dropLast().reduce(1, *), k, w.shape[1] / 2)
+  }
+
+  func outputs(for inputs: [ValueInfo?]) throws -> [ValueInfo]? {
+    let (_, _, n) = try sizes(inputs)
+    let a = try inputs.input(0, named: "A")
+    try a.expectType([.float32], named: "A")
+    try inputs.input(1, named: "W").expectType([.float32], named: "W")
+    if let bias = inputs.optionalInput(2) {
+      try bias.expectType([.float32], named: "bias")
+      try bias.expectShape([2 * n], named: "bias")
+    }
+    return [ValueInfo(type: .float32, shape: a.shape.dropLast() + [n])]
+  }
+
+  /// A packed piece of A, one register tile, and the two products of a panel.
+  private static func slotFloatCount(_ kernels: KernelTable) -> Int {
+    MatrixProduct.slotFloatCount(kernels) + 2 * tileFloatCount(kernels)
+  }
+
+  private static func tileFloatCount(_ kernels: KernelTable) -> Int {
+    MatrixProduct.blockRowLimit(kernels) * kernels.gemm.tileColumns
+  }
+
+  func scratchByteCount(for inputs: [ValueInfo?], threads: Int) -> Int {
+    let kernels = Kernels.current
+    let slots = ScratchMemory.byteCount(floats: max(1, threads) * Self.slotFloatCount(kernels))
+    guard packed == nil, let (_, k, n) = try? sizes(inputs) else { return slots }
+    return slots + 2 * ScratchMemory.byteCount(floats: PackedMatrix.floatCount(depth: k, columns: n, kernels))
+  }
+
+  func prepared(for inputs: [ValueInfo?], threads: Int) throws -> (any Operator)? {
+    guard packed == nil, let constant = inputs.optionalInput(1)?.constant, constant.count > 0 else { return nil }
+    let (_, k, n) = try sizes(inputs)
+    let value = try PackedMatrix(depth: k, columns: n, kernels: Kernels.current)
+    let gate = try PackedMatrix(depth: k, columns: n, kernels: Kernels.current)
+    value.packAll(from: constant.floats, rowStride: 2 * n, transposed: false)
+    gate.packAll(from: constant.floats + n, rowStride: 2 * n, transposed: false)
+    return MatMulGegluOperator(packed: (value, gate))
+  }
+
+  /// Packing depends on the weights alone.
+  func preparationKey(for inputs: [ValueInfo?], threads: Int) -> String? { "" }
+
+  var consumedInputs: [Int] { packed == nil ? [] : [1] }
+
+  func run(inputs: [Tensor?], outputs: [Tensor?], context: RunContext) throws {
+    guard let y = outputs.optionalTensor(0), y.count > 0, let n = y.shape.last else { return }
+    let a = try inputs.tensor(0, named: "A")
+    let bias = inputs.optionalTensor(2).map { UnsafePointer($0.floats) }
+    var scratch = ScratchMemory(context.scratch)
+    defer { withExtendedLifetime(scratch) {} }
+    let kernels = Kernels.current
+    let slots = context.pool.threads
+    let blocks = try scratch.takeFloats(slots * Self.slotFloatCount(kernels))
+    let value: PackedMatrix
+    let gate: PackedMatrix
+    if let packed {
+      (value, gate) = packed
+    } else {
+      let w = try inputs.tensor(1, named: "W")
+      let count = PackedMatrix.floatCount(depth: w.shape[0], columns: n, kernels)
+      value = PackedMatrix(depth: w.shape[0], columns: n, kernels: kernels, panels: try scratch.takeFloats(count))
+      gate = PackedMatrix(depth: w.shape[0], columns: n, kernels: kernels, panels: try scratch.takeFloats(count))
+      value.packAll(from: w.floats, rowStride: 2 * n, transposed: false)
+      gate.packAll(from: w.floats + n, rowStride: 2 * n, transposed: false)
+    }
+    let rows = y.count / n
+    let g = kernels.gemm
+    let limit = MatrixProduct.blockRowLimit(kernels)
+    let partition = MatrixProduct.Partition(
+      rows: rows, depth: value.depth, panels: 2 * value.panelCount, threads: slots, kernels: kernels)
+    let panelsPerTask = max(1, (partition.panelsPerTask + 1) / 2)
+    let panelBlocks = (value.panelCount + panelsPerTask - 1) / panelsPerTask
+    let source = MatrixProduct.rows(of: a.floats, stride: value.depth, kernels)
+    // Rows per task so that A is packed for all of K, and never more than the tiles hold.
+    let depthBlocks = max(1, (value.depth + g.blockDepth - 1) / g.blockDepth)
+    let held = MatrixProduct.heldRows(kernels) / depthBlocks / g.tileRows * g.tileRows
+    guard held > 0 else {
+      return try runWide(value, gate, a, bias, y, context: context)
+    }
+    let blockRows = min(limit, held, partition.blockRows)
+    let rowBlocks = (rows + blockRows - 1) / blockRows
+    try runTasks(rowBlocks * panelBlocks, slots: slots, context: context) { slot, task in
+      let (panelBlock, rowBlock) = task.quotientAndRemainder(dividingBy: rowBlocks)
+      let rowStart = rowBlock * blockRows
+      let count = min(blockRows, rows - rowStart)
+      let packedA = blocks + slot * Self.slotFloatCount(kernels)
+      let edge = packedA + MatrixProduct.heldRows(kernels) * g.rowStride
+      let values = packedA + MatrixProduct.slotFloatCount(kernels)
+      let gates = values + Self.tileFloatCount(kernels)
+      for block in 0..<depthBlocks {
+        let k = block * g.blockDepth
+        source(
+          slot, rowStart, count, k, min(g.blockDepth, value.depth - k), packedA + block * blockRows * g.rowStride)
+      }
+      for panel in (panelBlock * panelsPerTask)..<min(value.panelCount, (panelBlock + 1) * panelsPerTask) {
+        let column = panel * g.tileColumns
+        let width = min(g.tileColumns, n - column)
+        for (matrix, target) in [(value, values), (gate, gates)] {
+          for block in 0..<depthBlocks {
+            let k = block * g.blockDepth
+            kernels.gemmPanel(
+              count, width, min(g.blockDepth, value.depth - k), packedA + block * blockRows * g.rowStride,
+              matrix.panels + panel * matrix.panelStride + k * g.tileColumns, target, g.tileColumns, k > 0, edge)
+          }
+        }
+        kernels.fused.gegluTile(
+          count, width, values, gates, g.tileColumns, bias.map { $0 + column }, bias.map { $0 + n + column },
+          y.floats + rowStart * n + column, n)
+      }
+    }
+  }
+
+  /// K too long to be packed at once: two products, then the gate.
+  private func runWide(
+    _ value: PackedMatrix, _ gate: PackedMatrix, _ a: Tensor, _ bias: UnsafePointer<Float>?, _ y: Tensor,
+    context: RunContext
+  ) throws {
+    let n = value.columns
+    let rows = y.count / max(1, n)
+    let gates = try Tensor(type: .float32, shape: [rows, n])
+    let slots = context.pool.threads
+    let blocks = try Tensor(type: .float32, shape: [slots * MatrixProduct.slotFloatCount(value.kernels)])
+    let source = MatrixProduct.rows(of: a.floats, stride: value.depth, value.kernels)
+    try MatrixProduct(rows: rows, b: value, c: y.floats, cStride: n, bias: bias).run(
+      context: context, slots: slots, scratch: blocks.floats, source)
+    try MatrixProduct(rows: rows, b: gate, c: gates.floats, cStride: n, bias: bias.map { $0 + n }).run(
+      context: context, slots: slots, scratch: blocks.floats, source)
+    withExtendedLifetime((gates, blocks)) {
+      value.kernels.geglu(y.floats, gates.floats, y.floats, rows * n)
+    }
+  }
+}

@@ -1,0 +1,207 @@
+import Graph
+import KernelTable
+import Support
+
+/// A 3×3 convolution with stride 1 by Winograd's F(4×4, 3×3), on the weights that the direct convolution packs.
+///
+/// Output squares ("tiles") are taken in blocks. Per block all windows are transformed into V (frequency, tile, channel);
+/// then every task takes one panel of output channels: it transforms the panel's weights for a piece of the channels,
+/// multiplies 36 times, and once all channels are summed transforms the products into outputs with bias, residual and
+/// activation. Transforming weights on the way costs a few percent and saves a copy four times their size.
+///
+/// Every output is one chain of sums over channels in fixed pieces: thread count and blocks do not show in the result.
+struct WinogradConvolution {
+  private let shape: ConvolutionShape
+  private let kernels: KernelTable
+  private let tilesDown: Int
+  private let tilesAcross: Int
+  private let tilesPerBlock: Int
+  private let depthBlocks: Int
+  private let panels: Int
+
+  /// Channels whose transformed weights one task keeps: 36 · 128 · 32 floats are 590 KB, within a 1 MB second-level cache.
+  private static let weightDepth = 128
+  /// Bytes of V that a block may have: they are read once per panel and should stay in the last-level cache.
+  private static let blockByteLimit = 14 << 20
+  private static let tileLimit = 252
+
+  /// Nil where the layer is not of the kind, or where the direct convolution is expected to be faster.
+  init?(_ shape: ConvolutionShape, kernels: KernelTable) {
+    guard Self.applies(to: shape), shape.rows > 0, shape.inChannels > 0, shape.outChannels > 0 else { return nil }
+    self.init(unconditionally: shape, kernels: kernels)
+    guard cost < Self.directCost(shape, kernels) else { return nil }
+  }
+
+  /// For tests: whatever it costs.
+  init(unconditionally shape: ConvolutionShape, kernels: KernelTable) {
+    self.shape = shape
+    self.kernels = kernels
+    let side = WinogradKernels.outputSide
+    let w = shape.window
+    tilesDown = (w.output.y + side - 1) / side
+    tilesAcross = (w.output.x + side - 1) / side
+    let g = kernels.gemm
+    depthBlocks = (shape.inChannels + g.blockDepth - 1) / g.blockDepth
+    panels = PackedMatrix.panelCount(shape.outChannels, kernels)
+    let tiles = shape.batch * tilesDown * tilesAcross
+    let fitting = Self.blockByteLimit / (4 * WinogradKernels.frequencies * max(1, shape.inChannels))
+    let limit = max(4 * g.tileRows, min(Self.tileLimit, fitting))
+    tilesPerBlock = tiles <= limit ? max(1, tiles) : limit / g.tileRows * g.tileRows
+  }
+
+  /// True for 3×3 windows in two dimensions that move pixel by pixel.
+  static func applies(to shape: ConvolutionShape) -> Bool {
+    let w = shape.window
+    return shape.group == 1 && w.kernel == Triple(z: 1, y: 3, x: 3) && w.stride == Triple(1) && w.dilation == Triple(1)
+      && w.input.z == 1 && w.output.z == 1 && w.padBegin.z == 0
+  }
+
+  // MARK: Cost
+
+  private var tiles: Int { shape.batch * tilesDown * tilesAcross }
+  private var blocks: Int { (tiles + tilesPerBlock - 1) / tilesPerBlock }
+
+  /// Expected time in vector multiply-adds. The transforms' figures are measured on AVX-512 (cycles per vector, data in
+  /// the second- and third-level cache).
+  var cost: Double {
+    let lanes = kernels.gemm.tileColumns / 2
+    let step = kernels.name.description == "avx512" ? 4 : kernels.gemm.tileRows
+    let rows = Double((tilesPerBlock + step - 1) / step * step)
+    let products = 36 * Double(blocks) * rows * Double(shape.inChannels) * 2 * Double(panels)
+    let input = 270 * Double(tiles) * Double((shape.inChannels + lanes - 1) / lanes)
+    let weights = 180 * Double(blocks) * Double(shape.inChannels) * 2 * Double(panels)
+    let output = 220 * Double(tiles) * 2 * Double(panels)
+    return products * 1.1 + input + weights + output
+  }
+
+  static func directCost(_ shape: ConvolutionShape, _ kernels: KernelTable) -> Double {
+    let tile = kernels.gemm.tileRows
+    let rows = Double((shape.rows + tile - 1) / tile * tile)
+    return rows * Double(shape.depth) * 2 * Double(PackedMatrix.panelCount(shape.outChannels, kernels)) * 1.05
+  }
+
+  // MARK: Memory
+
+  private var lanes: Int { kernels.gemm.tileColumns / 2 }
+  /// Matrix products read whole register tiles.
+  private var paddedTiles: Int {
+    (tilesPerBlock + kernels.gemm.tileRows - 1) / kernels.gemm.tileRows * kernels.gemm.tileRows
+  }
+  /// One cache line more than whole pages, so that the 36 places of a tile fall into different cache sets.
+  private var inputFrequencyStride: Int { paddedTiles * kernels.gemm.rowStride + 16 }
+  private var inputBlockStride: Int { WinogradKernels.frequencies * inputFrequencyStride }
+  private var weightFrequencyStride: Int { Self.weightDepth * kernels.gemm.tileColumns + 16 }
+  private var productFrequencyStride: Int { paddedTiles * kernels.gemm.tileColumns + 16 }
+  private var slotFloatCount: Int {
+    let g = kernels.gemm
+    let vectors = WinogradKernels.scratchVectors * lanes + g.tileRows * g.tileColumns
+    return WinogradKernels.frequencies * (weightFrequencyStride + productFrequencyStride) + vectors
+  }
+
+  func scratchByteCount(threads: Int) -> Int {
+    ScratchMemory.byteCount(floats: depthBlocks * inputBlockStride)
+      + ScratchMemory.byteCount(floats: max(1, threads) * slotFloatCount)
+  }
+
+  // MARK: Running
+
+  func run(_ convolution: Convolution, _ weights: PackedMatrix, context: RunContext, scratch: inout ScratchMemory)
+    throws
+  {
+    let slots = context.pool.threads
+    let v = try scratch.takeFloats(depthBlocks * inputBlockStride)
+    let own = try scratch.takeFloats(slots * slotFloatCount)
+    var first = 0
+    while first < tiles {
+      let count = min(tilesPerBlock, tiles - first)
+      try runTasks(count * depthBlocks, slots: slots, context: context) { slot, task in
+        let (block, tile) = task.quotientAndRemainder(dividingBy: count)
+        transformInput(
+          convolution.x, tile: first + tile, depthBlock: block,
+          v + block * inputBlockStride + tile * kernels.gemm.rowStride, own + slot * slotFloatCount)
+      }
+      // Panels alone may not keep many threads busy; pieces of the tiles then transform the weights again.
+      let wanted = max(1, min(2 * slots / max(1, panels), count / (4 * kernels.gemm.tileRows)))
+      let piece =
+        ((count + wanted - 1) / wanted + kernels.gemm.tileRows - 1) / kernels.gemm.tileRows
+        * kernels.gemm.tileRows
+      let pieces = (count + piece - 1) / piece
+      try runTasks(panels * pieces, slots: slots, context: context) { slot, task in
+        let (panel, part) = task.quotientAndRemainder(dividingBy: pieces)
+        multiply(
+          convolution, weights, panel: panel, v + part * piece * kernels.gemm.rowStride,
+          firstTile: first + part * piece,
+          count: min(piece, count - part * piece), own + slot * slotFloatCount)
+      }
+      first += count
+    }
+  }
+
+  /// Image, row and column of a tile's first output.
+  private func place(_ tile: Int) -> (image: Int, y: Int, x: Int) {
+    let (image, rest) = tile.quotientAndRemainder(dividingBy: tilesDown * tilesAcross)
+    let (down, across) = rest.quotientAndRemainder(dividingBy: tilesAcross)
+    return (image, down * WinogradKernels.outputSide, across * WinogradKernels.outputSide)
+  }
+
+  private func transformInput(
+    _ x: UnsafePointer<Float>, tile: Int, depthBlock: Int, _ target: UnsafeMutablePointer<Float>,
+    _ scratch: UnsafeMutablePointer<Float>
+  ) {
+    let w = shape.window
+    let channels = shape.inChannels
+    let at = place(tile)
+    let (top, left) = (at.y - w.padBegin.y, at.x - w.padBegin.x)
+    let firstChannel = depthBlock * kernels.gemm.blockDepth
+    let side = WinogradKernels.windowSide
+    func bounds(_ start: Int, _ size: Int) -> (Int, Int) {
+      let begin = min(side, max(0, -start))
+      return (begin, max(begin, min(side, size - start)))
+    }
+    let (yBegin, yEnd) = bounds(top, w.input.y)
+    let (xBegin, xEnd) = bounds(left, w.input.x)
+    let line = w.input.x * channels
+    kernels.winograd.input(
+      x + at.image * w.inputCount * channels + top * line + left * channels + firstChannel, channels, line, yBegin,
+      yEnd, xBegin, xEnd, min(kernels.gemm.blockDepth, channels - firstChannel), target, inputFrequencyStride, scratch)
+  }
+
+  private func multiply(
+    _ convolution: Convolution, _ weights: PackedMatrix, panel: Int, _ v: UnsafeMutablePointer<Float>, firstTile: Int,
+    count: Int, _ own: UnsafeMutablePointer<Float>
+  ) {
+    let g = kernels.gemm
+    let u = own
+    let m = u + WinogradKernels.frequencies * weightFrequencyStride
+    let vectors = m + WinogradKernels.frequencies * productFrequencyStride
+    let edge = vectors + WinogradKernels.scratchVectors * lanes
+    let firstColumn = panel * g.tileColumns
+    let columns = min(g.tileColumns, shape.outChannels - firstColumn)
+    let source = weights.panels + panel * weights.panelStride
+    var k = 0
+    while k < shape.inChannels {
+      let (block, within) = k.quotientAndRemainder(dividingBy: g.blockDepth)
+      let depth = min(Self.weightDepth, g.blockDepth - within, shape.inChannels - k)
+      kernels.winograd.weights(
+        source + k * g.tileColumns, shape.inChannels * g.tileColumns, depth, u, weightFrequencyStride, vectors)
+      for frequency in 0..<WinogradKernels.frequencies {
+        kernels.gemmPanel(
+          count, columns, depth, v + block * inputBlockStride + frequency * inputFrequencyStride + within,
+          u + frequency * weightFrequencyStride, m + frequency * productFrequencyStride, g.tileColumns, k > 0, edge)
+      }
+      k += depth
+    }
+    let w = shape.window
+    let filters = shape.outChannels
+    let line = w.output.x * filters
+    let side = WinogradKernels.outputSide
+    for tile in 0..<count {
+      let at = place(firstTile + tile)
+      let offset = (at.image * w.outputCount + at.y * w.output.x + at.x) * filters + firstColumn
+      kernels.winograd.output(
+        m + tile * g.tileColumns, productFrequencyStride, min(side, w.output.y - at.y), min(side, w.output.x - at.x),
+        columns, convolution.y + offset, filters, line, convolution.bias.map { $0 + firstColumn },
+        convolution.residual.map { $0 + offset }, convolution.activation.rawValue, vectors)
+    }
+  }
+}

@@ -1,0 +1,85 @@
+import Adaptive
+import Graph
+import Support
+
+/// Measures candidates on a pipeline and keeps the Pareto front of quality against time on this machine.
+public struct Calibration {
+  public let pipeline: StableDiffusionPipeline
+  public let prompts: [String]
+  /// Scheduler, guidance, seed and the steps of the full run.
+  public let options: GenerationOptions
+
+  public init(pipeline: StableDiffusionPipeline, prompts: [String], options: GenerationOptions) {
+    self.pipeline = pipeline
+    self.prompts = prompts
+    self.options = options
+  }
+
+  /// Fixed masks by dynamic programming, one per number of network calls, of the prediction that `weighting` says.
+  public static func maskRows(
+    _ trajectories: RecordedTrajectories, counts: [Int], maximumSkips: Int,
+    weighting: RecordedTrajectories.Weighting
+  ) throws(Failure) -> [EvaluationRow] {
+    var rows: [EvaluationRow] = []
+    for count in counts {
+      let mask = try trajectories.bestMask(count: count, maximumSkips: maximumSkips, weighting: weighting)
+      rows.append(
+        EvaluationRow(
+          "fixed mask, \(count) calls",
+          skip: "fixed-mask:mask=\(mask.text),order=\(weighting.order),of=\(weighting.quantity.rawValue),"
+            + "correct=\(weighting.corrected ? "auto" : "false")"))
+    }
+    return rows
+  }
+
+  /// Everything that calibration tries for a full run of `steps`; `branches` are the network's skip connections.
+  public func candidates(callbacks: RunCallbacks) throws -> [EvaluationRow] {
+    guard case .fixed(let steps) = options.steps else {
+      throw Failure(.invalidArgument, "calibration needs a fixed number of steps")
+    }
+    var rows: [EvaluationRow] = []
+    let shares = [0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6]
+    let counts = Set(shares.map { max(2, Int((Double(steps) * $0).rounded())) }).sorted()
+    rows += counts.map { EvaluationRow("\($0) plain steps", steps: $0) }
+    rows += [0.002, 0.005, 0.01, 0.02, 0.04].map {
+      EvaluationRow("step control \($0)", skip: "step-control:tolerance=\($0)")
+    }
+    rows += [2, 3].map { EvaluationRow("every \($0)", skip: "every:n=\($0)") }
+    rows += ["0.005", "0.01", "0.02"].map { EvaluationRow("third-order \($0)", skip: "third-order:delta=\($0)") }
+    let branches = try pipeline.noisePredictor.get().cuts.names.count
+    for interval in [2, 3] where branches > 0 {
+      for branch in Set([0, min(2, branches - 1)]).sorted() {
+        rows.append(
+          EvaluationRow(
+            "DeepCache \(interval), branch \(branch)", cache: "deepcache:branch=\(branch),interval=\(interval)"))
+      }
+    }
+    let recorded = try RecordedTrajectories(
+      prompts: prompts, pipeline: pipeline, options: options, callbacks: callbacks)
+    // A mask needs a call in every stretch of seven.
+    let masked = counts.filter { $0 * 7 >= recorded.calls && $0 <= recorded.calls }
+    rows += try Self.maskRows(
+      recorded, counts: masked, maximumSkips: 6, weighting: .init(order: 1, quantity: .epsilon, corrected: true))
+    return rows
+  }
+
+  /// Measures `rows` and keeps the front; the full run is always a candidate.
+  public func run(
+    _ rows: [EvaluationRow], callbacks: RunCallbacks, progress: ((EvaluationResult, EvaluationResult) -> Void)? = nil
+  ) throws -> AdaptiveProfile {
+    guard case .fixed(let steps) = options.steps else {
+      throw Failure(.invalidArgument, "calibration needs a fixed number of steps")
+    }
+    let evaluation = try SkipEvaluation(prompts: prompts, pipeline: pipeline, options: options, callbacks: callbacks)
+    var full = evaluation.full
+    full.psnr = [.infinity]
+    var entries = [AdaptiveProfile.Entry(full, steps: steps)]
+    for row in rows {
+      let result = try evaluation.evaluate(row, callbacks: callbacks)
+      progress?(result, full)
+      entries.append(AdaptiveProfile.Entry(result, steps: steps))
+    }
+    return AdaptiveProfile(
+      scheduler: options.scheduler ?? pipeline.folder.scheduler.className ?? "", steps: steps, candidates: entries)
+  }
+}

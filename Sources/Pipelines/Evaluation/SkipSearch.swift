@@ -1,0 +1,91 @@
+import Adaptive
+import Glibc
+import Graph
+import Support
+
+/// Oracles: what the best skip path of a prompt would have been.
+public enum SkipSearch {
+  /// One path and how far its final latents are from the full run's.
+  public struct Path: Sendable {
+    public var mask: SkipMask
+    /// ‖latents - full run's‖ / ‖full run's‖.
+    public var error: Double
+  }
+
+  /// Starts with the full path and adds, `skips` times, the single skip that leaves the final latents closest to the full
+  /// run's; ties go to the later step. Runs the network about `skips * calls²` times.
+  ///
+  /// `settings` gives the prediction of skipped steps: parameters of `fixed-mask` other than the mask, such as
+  /// `order=0,correct=false`.
+  public static func greedy(
+    prompt: String, skips: Int, maximumSkips: Int, settings: String, pipeline: StableDiffusionPipeline,
+    options: GenerationOptions, callbacks: RunCallbacks, progress: ((Path) -> Void)? = nil
+  ) throws -> [Path] {
+    let session = Session(pipeline: pipeline)
+    var plain = options
+    plain.skip = nil
+    plain.cache = nil
+    plain.decode = false
+    let reference = try session.generate(prompt: prompt, options: plain, callbacks: callbacks)
+    let calls = reference.report.steps.count
+    guard skips < calls else {
+      throw Failure(.outOfRange, "more skips than steps", expected: "fewer than \(calls)", actual: "\(skips)")
+    }
+    var entries = [SkipMask.Entry](repeating: .run, count: calls)
+    var paths: [Path] = []
+    for _ in 0..<skips {
+      var best: (call: Int, error: Double)?
+      for call in (1..<calls).reversed() where entries[call] == .run {
+        var candidate = entries
+        candidate[call] = .skip
+        guard longestSkip(candidate) <= maximumSkips else { continue }
+        let error = try error(of: SkipMask(candidate))
+        if error < best?.error ?? .infinity { best = (call, error) }
+      }
+      guard let best else { break }
+      entries[best.call] = .skip
+      paths.append(Path(mask: SkipMask(entries), error: best.error))
+      if let last = paths.last { progress?(last) }
+    }
+    return paths
+
+    func error(of mask: SkipMask) throws -> Double {
+      var single = plain
+      let more = settings.isEmpty ? "" : ",\(settings)"
+      single.skip = try SkipSettings("fixed-mask:mask=\(mask.text)\(more)")
+      let result = try session.generate(prompt: prompt, options: single, callbacks: callbacks)
+      return PictureQuality.relativeError(result.latents, reference.latents)
+    }
+  }
+
+  private static func longestSkip(_ entries: [SkipMask.Entry]) -> Int {
+    var (longest, current) = (0, 0)
+    for entry in entries {
+      current = entry == .run || entry == .partial ? 0 : current + 1
+      longest = max(longest, current)
+    }
+    return longest
+  }
+
+  /// Whether two paths skip the same calls: Pearson's χ² of the 2×2 table of skips, without correction, and its p-value
+  /// for one degree of freedom under independence. A small p-value means that the paths agree (or avoid each other, where
+  /// `agreement` is below chance).
+  public static func chiSquare(_ a: SkipMask, _ b: SkipMask) -> (value: Double, probability: Double, agreement: Double)
+  {
+    var table = [[0.0, 0.0], [0.0, 0.0]]
+    for (x, y) in zip(a.entries, b.entries) { table[x == .run ? 0 : 1][y == .run ? 0 : 1] += 1 }
+    let total = table[0][0] + table[0][1] + table[1][0] + table[1][1]
+    let rows = [table[0][0] + table[0][1], table[1][0] + table[1][1]]
+    let columns = [table[0][0] + table[1][0], table[0][1] + table[1][1]]
+    guard total > 0, rows.allSatisfy({ $0 > 0 }), columns.allSatisfy({ $0 > 0 }) else { return (0, 1, 1) }
+    var value = 0.0
+    for i in 0...1 {
+      for j in 0...1 {
+        let expected = rows[i] * columns[j] / total
+        value += (table[i][j] - expected) * (table[i][j] - expected) / expected
+      }
+    }
+    // For one degree of freedom the survival function is erfc(√(χ² / 2)).
+    return (value, erfc((value / 2).squareRoot()), (table[0][0] + table[1][1]) / total)
+  }
+}

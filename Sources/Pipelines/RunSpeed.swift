@@ -1,0 +1,25 @@
+import Support
+
+/// What decides how long a network call takes: the latents and whether it is made for two predictions.
+struct RunForm: Hashable, Sendable {
+  var latentShape: [Int]
+  var isGuided: Bool
+  var batching: GuidanceBatching
+
+  init(_ plan: RunPlan, isGuided: Bool) {
+    latentShape = plan.latentShape
+    self.isGuided = isGuided
+    batching = plan.options.guidanceBatching
+  }
+}
+
+/// What the parts of a run take on this machine, now.
+struct RunSpeed: Sendable {
+  /// One guided prediction.
+  var callMilliseconds: Double
+  /// One picture.
+  var decodeMilliseconds: Double
+
+  /// Share of a deadline that is planned for: calls vary by a few per cent, and the promise is 10 %.
+  static let usableShare = 0.97
+}

@@ -1,0 +1,140 @@
+import Glibc
+import Testing
+
+@testable import KernelTable
+@testable import Kernels
+
+@Suite struct FusedKernelTests {
+  /// Two blocks of keys give the softmax of all keys.
+  @Test func attentionRows() {
+    for table in Kernels.supported {
+      for keys in [1, 3, 7, 15, 17, 31, 33, 63, 65] {
+        let (rows, valueSize, stride) = (3, 5, 70)
+        var maxima = [Float](repeating: -.infinity, count: rows)
+        var sums = [Float](repeating: 0, count: rows)
+        var results = [Float](repeating: 0, count: rows * valueSize)
+        let first = numbers(rows * stride, seed: 1, range: 20)
+        let second = numbers(rows * stride, seed: 2, range: 30)
+        var scores = first
+        table.fused.attentionRows(rows, keys, &scores, stride, &maxima, &sums, &results, valueSize)
+        // Results as if every value were 1: they shrink together with the sums.
+        for row in 0..<rows { for i in 0..<valueSize { results[row * valueSize + i] = sums[row] } }
+        #expect((keys..<stride).allSatisfy { scores[$0] == first[$0] })
+        var more = second
+        table.fused.attentionRows(rows, keys, &more, stride, &maxima, &sums, &results, valueSize)
+        for row in 0..<rows {
+          let a = (0..<keys).map { Double(first[row * stride + $0]) }
+          let b = (0..<keys).map { Double(second[row * stride + $0]) }
+          let top = (a + b).max() ?? 0
+          #expect(Double(maxima[row]) == top)
+          let early = a.reduce(0) { $0 + Glibc.exp($1 - top) }
+          let total = b.reduce(early) { $0 + Glibc.exp($1 - top) }
+          #expect(abs(Double(sums[row]) - total) < 1e-6 * total)
+          #expect(abs(Double(results[row * valueSize]) - early) < 1e-6 * max(early, 1e-3))
+          for i in 0..<keys { #expect(abs(Double(more[row * stride + i]) - Glibc.exp(b[i] - top)) < 5e-7) }
+        }
+      }
+    }
+  }
+
+  @Test func attentionRowsOfSpecialValues() {
+    for table in Kernels.supported {
+      var maxima: [Float] = [-.infinity, -.infinity]
+      var sums: [Float] = [0, 0]
+      var results: [Float] = [0, 0]
+      // A row that sees nothing, and one with a single visible key.
+      var scores: [Float] = [-.infinity, -.infinity, -.infinity, -.infinity, 2, -.infinity]
+      table.fused.attentionRows(2, 3, &scores, 3, &maxima, &sums, &results, 1)
+      #expect(scores == [0, 0, 0, 0, 1, 0])
+      #expect(sums == [0, 1])
+      var nan = [Float](repeating: 1, count: 40)
+      nan[37] = .nan
+      maxima = [-.infinity]
+      sums = [0]
+      table.fused.attentionRows(1, 40, &nan, 40, &maxima, &sums, &results, 1)
+      #expect(sums[0].isNaN && nan[37].isNaN)
+      #expect(nan[0] == 1)
+    }
+  }
+
+  @Test func gegluTile() {
+    for table in Kernels.supported {
+      for columns in [1, 3, 7, 8, 15, 17, 31, 33, 63, 65] {
+        let (rows, stride) = (3, 66)
+        let x = numbers(rows * stride, seed: 1)
+        let gate = numbers(rows * stride, seed: 2)
+        let bias = numbers(2 * columns, seed: 3)
+        var out = [Float](repeating: 7, count: rows * stride)
+        bias.withUnsafeBufferPointer { b in
+          guard let base = b.baseAddress else { return }
+          table.fused.gegluTile(rows, columns, x, gate, stride, base, base + columns, &out, stride)
+        }
+        for row in 0..<rows {
+          for i in 0..<stride {
+            guard i < columns else {
+              #expect(out[row * stride + i] == 7)
+              continue
+            }
+            let g = Double(gate[row * stride + i] + bias[columns + i])
+            let expected = Double(x[row * stride + i] + bias[i]) * g * 0.5 * Glibc.erfc(-g / 2.0.squareRoot())
+            #expect(abs(Double(out[row * stride + i]) - expected) < 4e-7 * max(1, abs(expected)))
+          }
+        }
+      }
+    }
+  }
+
+  /// One window through input, weights, product and output transform of every table.
+  @Test func winogradTransforms() {
+    for table in Kernels.supported {
+      let tile = table.gemm.tileColumns
+      let lanes = tile / 2
+      var scratch = [Float](repeating: 0, count: 36 * lanes)
+      for channels in [1, 3, 7, 15, 16, 17, 33] {
+        for (yBegin, yEnd, xBegin, xEnd) in [(0, 6, 0, 6), (1, 6, 0, 5), (2, 3, 1, 2)] {
+          let x = numbers(36 * channels, seed: 1, range: 1)
+          let w = numbers(9 * channels * tile, seed: 2, range: 1)
+          var v = [Float](repeating: 0, count: 36 * channels)
+          var u = [Float](repeating: 0, count: 36 * channels * tile)
+          table.winograd.input(
+            x, channels, 6 * channels, yBegin, yEnd, xBegin, xEnd, channels, &v, channels, &scratch)
+          table.winograd.weights(w, channels * tile, channels, &u, channels * tile, &scratch)
+          var m = [Float](repeating: 0, count: 36 * tile)
+          for f in 0..<36 {
+            for c in 0..<channels {
+              for n in 0..<tile { m[f * tile + n] += v[f * channels + c] * u[(f * channels + c) * tile + n] }
+            }
+          }
+          for (rows, columns, filters) in [(4, 4, tile), (1, 3, tile - 1), (2, 4, 1)] {
+            let bias = numbers(tile, seed: 3)
+            let residual = numbers(16 * tile, seed: 4)
+            var y = [Float](repeating: 7, count: 16 * tile)
+            table.winograd.output(
+              m, tile, rows, columns, filters, &y, tile, 4 * tile, bias, residual, Activation.none.rawValue, &scratch)
+            for row in 0..<4 {
+              for column in 0..<4 {
+                for n in 0..<tile {
+                  let index = (row * 4 + column) * tile + n
+                  guard row < rows, column < columns, n < filters else {
+                    #expect(y[index] == 7)
+                    continue
+                  }
+                  var sum = Double(bias[n]) + Double(residual[index])
+                  for ky in 0..<3 {
+                    for kx in 0..<3 where (yBegin..<yEnd).contains(row + ky) && (xBegin..<xEnd).contains(column + kx) {
+                      for c in 0..<channels {
+                        let pixel = ((row + ky) * 6 + column + kx) * channels + c
+                        sum += Double(x[pixel]) * Double(w[((ky * 3 + kx) * channels + c) * tile + n])
+                      }
+                    }
+                  }
+                  #expect(abs(Double(y[index]) - sum) < 1e-5 * max(1, abs(sum)) * Double(channels).squareRoot())
+                }
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,27 @@
+import Ladder
+import Testing
+
+/// The ladder programs, run small: every version of a kernel computes the same numbers.
+@Suite struct LadderTests {
+  @Test func rungsAgree() throws {
+    for ladder in try Ladder.all(small: true) {
+      var reference = [Float](repeating: 0, count: ladder.outputCount)
+      try #require(ladder.rungs.first).run(&reference)
+      let scale = reference.reduce(1e-30) { max($0, abs($1)) }
+      for rung in ladder.rungs.dropFirst() {
+        var output = [Float](repeating: .nan, count: ladder.outputCount)
+        try rung.run(&output)
+        // Sums of up to 300 products in float32, in different orders.
+        let worst = zip(output, reference).reduce(Float(0)) {
+          max($0, ($1.0 - $1.1).isNaN ? .infinity : abs($1.0 - $1.1))
+        }
+        #expect(worst < 2e-5 * scale, "\(ladder.name), \(rung.name)")
+      }
+    }
+  }
+
+  @Test func peakIsMeasured() {
+    let peak = Peak.measure(small: true)
+    #expect(peak.operationsPerSecond > 0 && peak.bytesPerSecond > 0)
+  }
+}

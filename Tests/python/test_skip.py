@@ -1,0 +1,116 @@
+"""Skip rules, feature caches and calibration, as a Python host and a shell see them."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+
+import pytest
+from test_command import run  # noqa: F401
+
+import adadiff
+
+SCHEDULERS = ["ddim", "euler", "dpmpp_2m", "dpmpp_2m_sde", "unipc", "pndm", "lcm"]
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_a_rule_saves_calls_and_its_mask_replays(pipeline, scheduler):
+    made = pipeline("a cat", steps=12, scheduler=scheduler, seed=1, skip="step-control:tolerance=10")
+    report = made.report
+    assert report["network_calls"] < report["steps_run"]
+    assert report["mask"].count("R") == report["network_calls"]
+    assert report["skip"] == "step-control:tolerance=10"
+    assert {step["action"] for step in report["steps"]} == {"run", "extrapolate"}
+    again = pipeline("a cat", steps=12, scheduler=scheduler, seed=1, skip=f"fixed-mask:mask={report['mask']}")
+    assert (again.latents == made.latents).all()
+
+
+def test_json_and_text_are_the_same(pipeline):
+    rule = json.dumps({"name": "every", "n": 3, "order": 0})
+    assert pipeline("x", steps=6, seed=1, skip=rule).report["skip"] == "every:n=3,order=0"
+
+
+def test_partial_steps(pipeline):
+    report = pipeline("x", steps=6, seed=1, cache="deepcache:interval=2,branch=1").report
+    assert report["mask"] == "RPRPRP" and report["partial_calls"] == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "word"),
+    [
+        ({"skip": "magic"}, adadiff.UnknownName, "third-order"),
+        ({"skip": "third-order:gamma=1"}, adadiff.UnknownName, "delta"),
+        ({"skip": "third-order:delta=-1"}, adadiff.OutOfRange, "delta"),
+        ({"skip": "fixed-mask:mask=RRR"}, adadiff.ShapeMismatch, "6"),
+        ({"skip": "every:correct=true", "scheduler": "unipc"}, adadiff.Unsupported, "DDIM"),
+        ({"skip": "fixed-mask:mask=RPRPRP"}, adadiff.InvalidArgument, "cache"),
+        ({"cache": "deepcache:branch=99"}, adadiff.OutOfRange, "branch"),
+        ({"cache": "teacache"}, adadiff.UnknownName, "deepcache"),
+        ({"quality": 30.0}, adadiff.NotFound, "calibrate"),
+    ],
+)
+def test_bad_input_names_what_is_known(pipeline, options, error, word):
+    with pytest.raises(error, match=word):
+        pipeline("x", steps=6, seed=1, **options)
+
+
+def test_evaluation_and_page(run, tmp_path):  # noqa: F811
+    rows = ["skip=third-order:delta=1;name=reuse", "steps=4", "cache=deepcache:interval=2", "skip=every:n=2"]
+    result = run(
+        "skip", "eval", "--steps", "8", "--count", "2", "--report", "r.json", "--pictures", "p",
+        *[text for row in rows for text in ("--row", row)],
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert [row["name"] for row in report["rows"]] == ["full", "reuse", "steps=4", rows[2], rows[3]]
+    full, reuse, fewer, cached, every = report["rows"]
+    assert full["network_calls"]["mean"] == 8 and fewer["network_calls"]["mean"] == 4
+    assert every["network_calls"]["mean"] == 4 and every["masks"][0] == "RERERERE"
+    assert 0 < cached["macs"] < full["macs"] == 2 * fewer["macs"]
+    assert all(math.isfinite(row["psnr"]["mean"]) for row in report["rows"][1:])
+    assert len(list((tmp_path / "p" / "1").glob("*.png"))) == 2
+    pytest.importorskip("jinja2")
+    pytest.importorskip("matplotlib")
+    from adadiff import eval as evaluation
+
+    assert evaluation.main([str(tmp_path / "r.json"), "--html", str(tmp_path / "page.html")]) == 0
+    page = (tmp_path / "page.html").read_text()
+    assert "http" not in page.replace("http://www.w3.org", "") and page.count("data:image/svg") >= 4
+
+
+def test_search(run):  # noqa: F811
+    result = run("skip", "search", "mask", "--steps", "8", "--count", "2", "--calls", "5", "--json")
+    mask = json.loads(result.stdout)["masks"][0].split("mask=")[1].split(",")[0]
+    assert len(mask) == 8 and mask.count("R") == 5
+    result = run("skip", "search", "greedy", "--steps", "6", "--count", "1", "--skips", "2", "--json")
+    path = json.loads(result.stdout)["paths"][0]
+    assert path["greedy"].count("0") <= 2 and 0 <= path["p_value"] <= 1
+
+
+def test_calibration_serves_qualities(run, pipeline_folder, tmp_path):  # noqa: F811
+    model = tmp_path / "model"
+    shutil.copytree(pipeline_folder, model)
+    result = run("calibrate", model, "--steps", "10", "--count", "2", "--quiet")
+    assert result.returncode == 0, result.stderr
+    profile = json.loads((model / "adaptive.json").read_text())
+    qualities = [entry["quality"] for entry in profile["entries"]]
+    assert qualities == sorted(qualities) and qualities[-1] == 100
+    pipeline = adadiff.Pipeline(model)
+    cheap, dear = (pipeline("x", quality=quality, seed=1, steps=10).report for quality in (0.0, 100.0))
+    # The tiny network changes so little that a skipping way may equal the full run.
+    assert cheap["network_calls"] <= dear["network_calls"] <= 10
+
+
+def test_a_broken_calibration_is_named(run, pipeline_folder, tmp_path):  # noqa: F811
+    model = tmp_path / "model"
+    shutil.copytree(pipeline_folder, model)
+    (model / "adaptive.json").write_text('{"format": 1, "steps": 5, "entries": [{"steps": 5}]}')
+    with pytest.raises(adadiff.Corrupt, match="adaptive.json"):
+        adadiff.Pipeline(model)("x", quality=20.0)
+
+
+def test_rules_are_listed(run):  # noqa: F811
+    text = run("skip", "rules").stdout
+    for name in ("third-order", "zeus", "easycache", "ucache", "sada", "step-control", "deepcache"):
+        assert name in text

@@ -1,0 +1,168 @@
+"""Times AdaDiff, ONNX Runtime and OpenVINO in turn on the same ONNX files and inputs, and prints a Markdown table.
+
+    pip install -r bench/requirements.txt
+    python bench/peers.py models/emoji-scenes/unet --set batch=2 height=12 width=12 sequence=24 --output emoji.md
+
+A model folder holds model.onnx and, optionally, io.npz with its inputs; otherwise inputs are drawn at random with the
+declared shapes, free dimensions taken from --set. Rounds alternate between runtimes, each in a process of its own, so that
+a slow minute of the machine falls on all of them. Run it on an idle machine: it warns when other work is running.
+"""
+
+import argparse
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from runtimes import NAMES
+
+HERE = Path(__file__).parent
+REFERENCE = "onnxruntime-fp32"
+
+
+def random_inputs(path, sizes):
+    """Normal numbers for floats, zeros to nine for integers; the free dimensions named in `sizes`."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    generator, feed = np.random.default_rng(0), {}
+    for port in session.get_inputs():
+        missing = [d for d in port.shape if not isinstance(d, int) and d not in sizes]
+        if missing:
+            raise SystemExit(f"{path}: input {port.name} has free dimensions: give --set {' '.join(f'{d}=N' for d in missing)}")
+        shape = [d if isinstance(d, int) else sizes[d] for d in port.shape]
+        kind = port.type.removeprefix("tensor(").removesuffix(")")
+        if kind in ("float", "float16", "double"):
+            dtype = {"float": np.float32, "float16": np.float16, "double": np.float64}[kind]
+            feed[port.name] = generator.standard_normal(shape).astype(dtype)
+        else:
+            feed[port.name] = generator.integers(0, 10, shape).astype(kind)
+    return feed
+
+
+def weight_bytes(folder):
+    """Bytes of the model's float32 weights, as stored in its files (float16 counts twice)."""
+    import onnx
+
+    model = onnx.load(folder / "model.onnx", load_external_data=False)
+    return 4 * sum(int(np.prod(tensor.dims)) for tensor in model.graph.initializer)
+
+
+def machine():
+    """The processor's name, its cores and the vector extensions that matter here."""
+    fields = dict(
+        (part.strip() for part in line.split(":", 1)) for line in open("/proc/cpuinfo") if ":" in line
+    )
+    flags = fields.get("flags", "").split()
+    vectors = [f for f in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16") if f in flags]
+    model = f"{fields.get('model name', platform.processor())} (family {fields.get('cpu family')}, model {fields.get('model')})"
+    return f"{model}, {os.cpu_count()} CPUs, {' '.join(vectors)}"
+
+
+def versions(names):
+    packages = {"adadiff": "adadiff", "onnxruntime": "onnxruntime", "openvino": "openvino"}
+    found = []
+    for runtime in dict.fromkeys(name.split("-")[0] for name in names):
+        try:
+            found.append(f"{runtime} {importlib.metadata.version(packages[runtime])}")
+        except importlib.metadata.PackageNotFoundError:
+            found.append(f"{runtime} from the source tree")
+    return ", ".join(found)
+
+
+def measure(name, folder, feed, runs, threads, output):
+    command = [sys.executable, str(HERE / "runtimes.py"), name, str(folder / "model.onnx"), feed, output, str(runs), str(threads)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        print(f"{name} failed on {folder}: {done.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
+        return None
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def compare(folder, arguments):
+    """Returns the Markdown rows of one model."""
+    feed = dict(np.load(folder / "io.npz")) if (folder / "io.npz").exists() else random_inputs(folder / "model.onnx", arguments.set)
+    results, outputs = {}, {}
+    with tempfile.TemporaryDirectory() as scratch:
+        np.savez(f"{scratch}/feed.npz", **feed)
+        for _ in range(arguments.rounds):
+            for name in arguments.runtimes:
+                output = f"{scratch}/{name}.npy"
+                result = measure(name, folder, f"{scratch}/feed.npz", arguments.runs, arguments.threads, output)
+                if result:
+                    results.setdefault(name, []).append(result)
+                    outputs[name] = np.load(output)
+    return rows(results, outputs, weight_bytes(folder), arguments.baseline)
+
+
+def rows(results, outputs, weights, baseline):
+    def median(name, key):
+        values = [v for r in results[name] for v in (r[key] if isinstance(r[key], list) else [r[key]])]
+        return statistics.median(values)
+
+    lines = []
+    for name in results:
+        ratio = f"{median(name, 'seconds') / median(baseline, 'seconds'):.2f}" if baseline in results else ""
+        first = f"{median(name, 'first') / median(baseline, 'first'):.2f}" if baseline in results else ""
+        error = ""
+        if REFERENCE in outputs:
+            reference = outputs[REFERENCE].astype(np.float64)
+            error = f"{np.linalg.norm(outputs[name] - reference) / np.linalg.norm(reference):.1e}"
+        peak = median(name, "peak")
+        lines.append(
+            f"| {name} | {median(name, 'seconds'):.4g} | {ratio} | {median(name, 'first'):.3g} | {first}"
+            f" | {peak / 2**20:.0f} | {peak / weights:.2f} | {error} |"
+        )
+    return lines
+
+
+def pair(text):
+    name, _, value = text.partition("=")
+    if not value.isdigit():
+        raise argparse.ArgumentTypeError(f"{text}: expected NAME=SIZE")
+    return name, int(value)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
+    parser.add_argument("--runtimes", nargs="+", choices=NAMES, default=["adadiff-fp32", "onnxruntime-fp32", "openvino-fp32"])
+    parser.add_argument("--baseline", choices=NAMES, default="openvino-fp32", help="what the ratios are against")
+    parser.add_argument("--set", nargs="+", type=pair, default=[], metavar="NAME=SIZE", help="sizes of free dimensions")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--runs", type=int, default=7, help="timed runs per round, after a first one")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--output", type=Path, help="also write the table here")
+    arguments = parser.parse_args()
+    arguments.set = dict(arguments.set)
+    for folder in arguments.folders:
+        if not (folder / "model.onnx").exists():
+            parser.error(f"{folder} holds no model.onnx")
+    if os.getloadavg()[0] > 0.5:
+        print(f"warning: the machine is busy (load {os.getloadavg()[0]:.1f}); the times will be too long", file=sys.stderr)
+    header = [
+        f"{datetime.date.today()}, {machine()}, {arguments.threads} threads; {versions(arguments.runtimes)}.",
+        f"`python bench/peers.py {' '.join(sys.argv[1:])}`; medians of {arguments.rounds * arguments.runs} runs.",
+    ]
+    text = "\n".join(header) + "\n"
+    for folder in arguments.folders:
+        text += (
+            f"\n**{folder}**\n\n| runtime | s per call | to {arguments.baseline} | load to first result, s"
+            f" | to {arguments.baseline} | peak MiB | peak / fp32 weights | relative L2 to {REFERENCE} |\n|---|---|---|---|---|---|---|---|\n"
+        )
+        text += "\n".join(compare(folder, arguments)) + "\n"
+    print(text)
+    if arguments.output:
+        arguments.output.write_text(text)
+
+
+if __name__ == "__main__":
+    main()

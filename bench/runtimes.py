@@ -1,0 +1,79 @@
+"""One runtime, one model, one process: loads, runs, and prints what it measured as a line of JSON.
+
+Started by peers.py, so that peak memory and load time are each runtime's own. Every runtime is set up as its documentation
+says for speed: static shapes, the given number of threads, its own graph optimisations.
+"""
+
+import json
+import re
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+NAMES = [
+    "adadiff-fp32", "adadiff-bf16", "adadiff-int8",
+    "onnxruntime-fp32", "openvino-fp32", "openvino-bf16", "openvino-int8",
+]
+
+
+def adadiff_runner(path, precision, threads, feed):
+    import adadiff
+
+    options = {} if precision == "fp32" else {"precision": precision}
+    model = adadiff.Model(path, threads=threads, **options)
+    output = model.outputs[0].name
+    return lambda: model.run(feed)[output]
+
+
+def onnxruntime_runner(path, precision, threads, feed):
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return lambda: session.run(None, feed)[0]
+
+
+def openvino_runner(path, precision, threads, feed):
+    import openvino
+
+    core = openvino.Core()
+    model = core.read_model(path)
+    model.reshape({name: list(value.shape) for name, value in feed.items()})
+    hint = {"fp32": "f32", "bf16": "bf16", "int8": "bf16"}[precision]
+    if precision == "int8":
+        import nncf
+
+        kind = nncf.ModelType.TRANSFORMER
+        model = nncf.quantize(model, nncf.Dataset([feed]), subset_size=1, model_type=kind)
+    settings = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": threads}
+    request = core.compile_model(model, "CPU", settings).create_infer_request()
+    return lambda: np.array(request.infer(feed)[0])
+
+
+def peak_bytes():
+    """This program's own peak; getrusage would count the parent's memory before the program was started."""
+    return int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+
+
+def main():
+    name, path, feed_file, output_file, runs, threads = sys.argv[1:]
+    runtime, precision = name.split("-")
+    feed = dict(np.load(feed_file))
+    started = time.perf_counter()
+    run = globals()[f"{runtime}_runner"](path, precision, int(threads), feed)
+    output = run()
+    first = time.perf_counter() - started
+    seconds = []
+    for _ in range(int(runs)):
+        started = time.perf_counter()
+        output = run()
+        seconds.append(time.perf_counter() - started)
+    np.save(Path(output_file), output)
+    print(json.dumps({"first": first, "seconds": seconds, "peak": peak_bytes()}))
+
+
+if __name__ == "__main__":
+    main()
