@@ -15,10 +15,21 @@ struct RunForm: Hashable, Sendable {
 
 /// What the parts of a run take on this machine, now.
 struct RunSpeed: Sendable {
-  /// One guided prediction.
-  var callMilliseconds: Double
+  /// One prediction, guided and not; what a run never made is nil.
+  var guidedCallMilliseconds: Double?
+  var plainCallMilliseconds: Double?
   /// One picture.
   var decodeMilliseconds: Double
+
+  /// Of calls with (true) and without guidance, where all of them have been measured.
+  func milliseconds(_ calls: some Sequence<Bool>) -> Double? {
+    var sum = 0.0
+    for isGuided in calls {
+      guard let one = isGuided ? guidedCallMilliseconds : plainCallMilliseconds else { return nil }
+      sum += one
+    }
+    return sum
+  }
 
   /// Share of a deadline that is planned for: calls vary by a few per cent, and the promise is 10 %.
   static let usableShare = 0.97

@@ -194,7 +194,7 @@ struct SkipEvalCommand: ParsableCommand {
       }
       table.line(result, full: full)
       var json = result.json.object ?? [:]
-      if let macs = try? macs(pipeline, result, options) { json["macs"] = JSON(macs) }
+      if let macs = try? macs(pipeline, result) { json["macs"] = JSON(macs) }
       if let folder { json["pictures"] = JSON(folder) }
       json["peak_memory_kib"] = PeakMemory.kibibytes.map { JSON($0) } ?? .null
       PeakMemory.reset()
@@ -211,15 +211,14 @@ struct SkipEvalCommand: ParsableCommand {
 
   /// Mean multiply-accumulates of a row's network calls, guidance included.
   private func macs(
-    _ pipeline: StableDiffusionPipeline, _ result: EvaluationResult, _ options: GenerationOptions
+    _ pipeline: StableDiffusionPipeline, _ result: EvaluationResult
   ) throws -> Double {
-    let isGuided = (options.guidanceScale ?? pipeline.guidanceScale) > 1
-    let whole = try pipeline.multiplyAccumulates(batch: isGuided ? 2 : 1)
-    var total = MeanInterval(result.calls.map(Double.init)).mean * Double(whole.weights)
+    let whole = try pipeline.multiplyAccumulates(batch: 1)
+    var total = MeanInterval(result.predictions.map(Double.init)).mean * Double(whole.weights)
     if !result.row.cache.isEmpty {
       let branch = try FeatureCacheSettings(result.row.cache).branch
-      let part = try pipeline.multiplyAccumulates(batch: isGuided ? 2 : 1, branch: branch)
-      total += MeanInterval(result.partialCalls.map(Double.init)).mean * Double(part.weights)
+      let part = try pipeline.multiplyAccumulates(batch: 1, branch: branch)
+      total += MeanInterval(result.partialPredictions.map(Double.init)).mean * Double(part.weights)
     }
     return total
   }
