@@ -438,7 +438,9 @@ ADADIFF_API int32_t adadiff_tensors_count(const adadiff_tensors *tensors);
 /** Fills `view` (struct_size set by the caller) with tensor `index`; name, dims and data belong to `tensors`. */
 ADADIFF_API adadiff_status adadiff_tensors_get(
     const adadiff_tensors *tensors, int32_t index, adadiff_tensor *view, adadiff_error **error);
-/** JSON about the run that made them: {"milliseconds", "operators": […] with the option "profile"}. */
+/** JSON about the run that made them: {"milliseconds"}, with the option "profile" also "operators" and "nodes": arrays of
+ *  {"operator", "kernel", "node", "ms", "runs", "gflop", "mbytes"}, the former by operator and kernel, slowest first, the
+ *  latter by node in the order they ran. "gflop": operations of the definition; "mbytes": activations read and written. */
 ADADIFF_API const char *adadiff_tensors_report(const adadiff_tensors *tensors);
 ADADIFF_API void adadiff_tensors_free(adadiff_tensors *tensors);
 

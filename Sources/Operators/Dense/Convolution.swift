@@ -32,38 +32,35 @@ struct Convolution {
       if let winograd = WinogradConvolution(shape, kernels: matrix.kernels) {
         return try winograd.run(self, matrix, context: context, scratch: &scratch)
       }
-      try run(.matrices([matrix]), context: context, scratch: &scratch)
+      let blocks = try scratch.takeFloats(context.pool.threads * MatrixProduct.slotFloatCount(matrix.kernels))
+      try multiply(group: 0, matrix, context: context, blocks)
     case .matrices(let matrices):
-      let slots = context.pool.threads
-      let blocks = try scratch.takeFloats(slots * MatrixProduct.slotFloatCount(filters.kernels))
-      for (group, matrix) in matrices.enumerated() {
-        let first = group * shape.groupOut
-        let product = MatrixProduct(
-          rows: shape.rows, b: matrix, c: y + first, cStride: shape.outChannels, bias: bias.map { $0 + first },
-          residual: residual.map { $0 + first }, residualStride: shape.outChannels, activation: activation)
-        try product.run(
-          context: context, slots: slots, scratch: blocks, gather(group: group, filters.kernels.gemm.rowStride))
-      }
+      let blocks = try scratch.takeFloats(context.pool.threads * MatrixProduct.slotFloatCount(filters.kernels))
+      for (group, matrix) in matrices.enumerated() { try multiply(group: group, matrix, context: context, blocks) }
     case .depthwise(let weights, let kernels):
       try runDepthwise(weights.bytes.assumingMemoryBound(to: Float.self).baseAddress, kernels, context: context)
     }
   }
 
-  /// Rows of the virtual matrix for one group.
-  private func gather(group: Int, _ distance: Int) -> MatrixProduct.RowSource {
+  private func multiply(
+    group: Int, _ matrix: PackedMatrix, context: RunContext, _ blocks: UnsafeMutablePointer<Float>
+  ) throws {
+    let first = group * shape.groupOut
+    let product = MatrixProduct(
+      rows: shape.rows, b: matrix, c: y + first, cStride: shape.outChannels, bias: bias.map { $0 + first },
+      residual: residual.map { $0 + first }, residualStride: shape.outChannels, activation: activation)
     let w = shape.window
     let channels = shape.groupIn
     let pixel = shape.inChannels
     let base = x + group * channels
-    let images = w.inputCount * pixel
+    let slots = context.pool.threads
     if w.isPointwise {
-      return { _, rowStart, rows, kStart, depth, packed in
-        for row in 0..<rows {
-          (packed + row * distance).update(from: base + (rowStart + row) * pixel + kStart, count: depth)
-        }
-      }
+      return try product.run(context: context, slots: slots, scratch: blocks, rowsOf: base, stride: pixel)
     }
-    return { _, rowStart, rows, kStart, depth, packed in
+    let distance = matrix.kernels.gemm.rowStride
+    let images = w.inputCount * pixel
+    // Rows of the virtual matrix.
+    try product.run(context: context, slots: slots, scratch: blocks) { _, rowStart, rows, kStart, depth, packed in
       var place = OutputPlace(row: rowStart, window: w)
       for row in 0..<rows {
         let image = base + place.image * images

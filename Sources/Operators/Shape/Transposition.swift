@@ -4,6 +4,8 @@ import Support
 /// Transpose: output axis i is input axis `permutation[i]`; reversed axes by default.
 struct Transpose: Operator {
   let permutation: [Int]?
+  /// Where the plan has bound the operator to its input's shape.
+  private var boundCopy: StridedCopy?
 
   init(_ node: Node) throws { permutation = try node.ints("perm") }
 
@@ -25,11 +27,25 @@ struct Transpose: Operator {
   func run(inputs: [Tensor?], outputs: [Tensor?], context: RunContext) throws {
     let data = try inputs.tensor(at: 0)
     guard let output = outputs.optionalTensor(at: 0) else { return }
-    let strides = ShapeRules.strides(of: data.shape)
-    let copy = StridedCopy(
-      shape: output.shape, sourceStrides: try resolved(rank: data.rank).map { strides[$0] },
-      destinationStrides: ShapeRules.strides(of: output.shape), pool: context.pool)
+    let copy = try boundCopy?.on(context.pool) ?? copy(of: data.shape, pool: context.pool)
+    if data.type.bitWidth == 32, output.type.bitWidth == 32 {
+      return copy.run(from: data.pointer(UInt32.self), to: output.pointer(UInt32.self))
+    }
     try moveElements(copy, from: [data], to: [output])
+  }
+
+  func bound(to inputs: [ValueInfo?], threads: Int) throws -> (any Operator)? {
+    var bound = self
+    bound.boundCopy = try copy(of: inputs.info(at: 0, named: "data").shape, pool: ThreadPool(threads: 1))
+    return bound
+  }
+
+  private func copy(of shape: [Int], pool: ThreadPool) throws(Failure) -> StridedCopy {
+    let strides = ShapeRules.strides(of: shape)
+    let axes = try resolved(rank: shape.count)
+    return StridedCopy(
+      shape: axes.map { shape[$0] }, sourceStrides: axes.map { strides[$0] },
+      destinationStrides: ShapeRules.strides(of: axes.map { shape[$0] }), pool: pool)
   }
 }
 
