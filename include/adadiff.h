@@ -273,6 +273,8 @@ typedef int32_t (*adadiff_score_callback)(adadiff_scoring *scoring, void *user);
  *    run      clip_skip          int     0…: use the text encoder's hidden states that many layers before the last
  *    run      latents            floats  initial standard normal noise (count, channels, height, width), instead of drawing it
  *    run      decode             bool    false: stop at the latents (default true)
+ *    run      vae_tiling         int     latent pixels (8 or more) of the tiles that pictures are decoded in, a quarter of them
+ *                                        overlapping and blended: less memory, slightly other pixels; 0 (default): whole
  *    both     profile            bool    per-operator times in the report (default false)
  *    policy   train_…, reward_…, collect_…, eval_…   settings of adadiff_policy_train, _collect and _evaluate, listed in
  *                                        docs/adaptive-steps.md

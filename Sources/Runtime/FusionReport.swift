@@ -41,6 +41,7 @@ public struct FusionReport: Sendable {
   private static func name(of node: Node) -> String {
     var name = node.operatorType
     if case .string(let activation)? = node.attributes["activation"], !activation.isEmpty { name += " + \(activation)" }
+    if case .int(2)? = node.attributes["enlargement"] { name = "Enlarge + " + name }
     if ["MatMulBias", "ConvNHWC"].contains(node.operatorType), node.inputs.count > 3, node.inputs[3] != nil {
       name += " + residual"
     }

@@ -114,6 +114,7 @@ import Testing
       #expect(counts[there] ?? 0 > 0, "\(there) is missing")
     }
     #expect(counts["Transpose"] ?? 0 <= 2)
+    #expect(counts["adadiff.ResizeNearestNHWC"] == nil, "an enlarged image is in memory")
   }
 
   @Test func inspection() throws {

@@ -9,6 +9,8 @@ struct ConvOperator: Operator {
   let group: Int
   let channelsLast: Bool
   let activation: Activation
+  /// Nearest-neighbour enlargement of the input, 1 or 2 (attribute `enlargement` of ConvNHWC).
+  let enlargement: Int
   /// Packed weights and their shape, where they were constant when the plan was made.
   var filters: FilterBank?
   var weightShape: [Int] = []
@@ -20,10 +22,13 @@ struct ConvOperator: Operator {
     group = try node.int("group", default: 1)
     self.channelsLast = channelsLast
     activation = try channelsLast ? MatMulOperator.activation(node) : .none
+    enlargement = try channelsLast ? node.int("enlargement", default: 1) : 1
   }
 
   private func shape(_ x: [Int], _ weights: [Int]) throws(Failure) -> ConvolutionShape {
-    try ConvolutionShape(x: x, weights: weights, group: group, attributes: attributes, channelsLast: channelsLast)
+    try ConvolutionShape(
+      x: x, weights: weights, group: group, attributes: attributes, channelsLast: channelsLast,
+      enlargement: enlargement)
   }
 
   func outputs(for inputs: [ValueInfo?]) throws -> [ValueInfo]? {

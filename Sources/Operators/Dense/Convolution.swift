@@ -54,11 +54,13 @@ struct Convolution {
     let pixel = shape.inChannels
     let base = x + group * channels
     let slots = context.pool.threads
-    if w.isPointwise {
+    if w.isPointwise && shape.enlargement == 1 {
       return try product.run(context: context, slots: slots, scratch: blocks, rowsOf: base, stride: pixel)
     }
     let distance = matrix.kernels.gemm.rowStride
-    let images = w.inputCount * pixel
+    let images = shape.storedInputCount * pixel
+    let scale = shape.enlargement
+    let line = w.input.x / scale
     // Rows of the virtual matrix.
     try product.run(context: context, slots: slots, scratch: blocks) { _, rowStart, rows, kStart, depth, packed in
       var place = OutputPlace(row: rowStart, window: w)
@@ -76,7 +78,8 @@ struct Convolution {
           let iy = place.y * w.stride.y - w.padBegin.y + ky * w.dilation.y
           let ix = place.x * w.stride.x - w.padBegin.x + kx * w.dilation.x
           if iz >= 0, iz < w.input.z, iy >= 0, iy < w.input.y, ix >= 0, ix < w.input.x {
-            target.update(from: image + ((iz * w.input.y + iy) * w.input.x + ix) * pixel + channel, count: count)
+            target.update(
+              from: image + ((iz * w.input.y + iy / scale) * line + ix / scale) * pixel + channel, count: count)
           } else {
             target.update(repeating: 0, count: count)
           }
@@ -95,13 +98,15 @@ struct Convolution {
     let w = shape.window
     let channels = shape.outChannels
     let line = w.output.x
+    let scale = shape.enlargement
+    let inputLine = w.input.x / scale
     try runTasks(shape.rows / max(1, line), slots: context.pool.threads, context: context) { _, task in
       var place = OutputPlace(row: task * line, window: w)
       for offset in 0..<line {
         let row = task * line + offset
         let target = y + row * channels
         if let bias { target.update(from: bias, count: channels) } else { target.update(repeating: 0, count: channels) }
-        let image = x + place.image * w.inputCount * channels
+        let image = x + place.image * shape.storedInputCount * channels
         for tap in 0..<w.taps {
           let (plane, kx) = tap.quotientAndRemainder(dividingBy: w.kernel.x)
           let (kz, ky) = plane.quotientAndRemainder(dividingBy: w.kernel.y)
@@ -110,7 +115,8 @@ struct Convolution {
           let ix = place.x * w.stride.x - w.padBegin.x + kx * w.dilation.x
           if iz >= 0, iz < w.input.z, iy >= 0, iy < w.input.y, ix >= 0, ix < w.input.x {
             kernels.multiplyAdd(
-              image + ((iz * w.input.y + iy) * w.input.x + ix) * channels, weights + tap * channels, target, channels)
+              image + ((iz * w.input.y + iy / scale) * inputLine + ix / scale) * channels, weights + tap * channels,
+              target, channels)
           }
         }
         if residual != nil || activation != .none {

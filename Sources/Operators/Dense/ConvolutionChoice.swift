@@ -14,7 +14,7 @@ func convolutionShape(of node: Node, inputs: [ValueInfo?]) -> ConvolutionShape? 
   else { return nil }
   return try? ConvolutionShape(
     x: x.shape, weights: weights, group: (try? node.int("group", default: 1)) ?? 1, attributes: attributes,
-    channelsLast: node.operatorType == "ConvNHWC")
+    channelsLast: node.operatorType == "ConvNHWC", enlargement: (try? node.int("enlargement", default: 1)) ?? 1)
 }
 
 extension ConvolutionShape {

@@ -28,7 +28,8 @@ public struct ConvolutionTrial: Sendable, Equatable {
       node.operatorType == "ConvNHWC"
     else { return nil }
     let w = shape.window
-    layer = "\(shape.batch) × \(w.input.y) × \(w.input.x), \(shape.inChannels) → \(shape.outChannels)"
+    let enlarged = shape.enlargement == 1 ? "" : ", enlarged"
+    layer = "\(shape.batch) × \(w.input.y) × \(w.input.x)\(enlarged), \(shape.inChannels) → \(shape.outChannels)"
     multiplyAccumulates = shape.rows * shape.depth * shape.outChannels
     chosen = shape.algorithmName(nil)
     self.node = node
@@ -39,7 +40,7 @@ public struct ConvolutionTrial: Sendable, Equatable {
   public func measure(runs: Int, pool: ThreadPool) throws -> [Alternative] {
     guard let shape = convolutionShape(of: node, inputs: inputs) else { return [] }
     let kernels = Kernels.current
-    let x = try Self.numbers([shape.batch, shape.window.inputCount, shape.inChannels])
+    let x = try Self.numbers([shape.batch, shape.storedInputCount, shape.inChannels])
     let weights = try Self.numbers([shape.outChannels, shape.depth])
     let y = try Tensor(type: .float32, shape: [shape.rows, shape.outChannels])
     let bank = try FilterBank(weights.floats, shape, kernels: kernels)

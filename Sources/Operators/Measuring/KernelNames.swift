@@ -7,7 +7,8 @@ extension ConvOperator {
   func kernelName(for inputs: [ValueInfo?]) -> String? {
     guard let x = inputs.optionalInput(0), x.type == .float32, let weights = inputs.optionalInput(1)?.shape,
       let shape = try? ConvolutionShape(
-        x: x.shape, weights: weights, group: group, attributes: attributes, channelsLast: channelsLast)
+        x: x.shape, weights: weights, group: group, attributes: attributes, channelsLast: channelsLast,
+        enlargement: enlargement)
     else { return nil }
     return shape.algorithmName(filters)
   }
