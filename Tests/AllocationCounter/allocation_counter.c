@@ -9,14 +9,16 @@ extern void *__libc_realloc(void *memory, size_t size);
 extern void *__libc_memalign(size_t alignment, size_t size);
 
 static _Thread_local int is_counting;
+static _Thread_local size_t smallest_counted;
 static _Thread_local long allocations;
 
-static void count(void) {
-  if (is_counting) allocations += 1;
+static void count(size_t size) {
+  if (is_counting && size >= smallest_counted) allocations += 1;
 }
 
-void allocation_counter_start(void) {
+void allocation_counter_start(size_t smallest) {
   allocations = 0;
+  smallest_counted = smallest;
   is_counting = 1;
 }
 
@@ -26,22 +28,22 @@ long allocation_counter_stop(void) {
 }
 
 void *malloc(size_t size) {
-  count();
+  count(size);
   return __libc_malloc(size);
 }
 
 void *calloc(size_t number, size_t size) {
-  count();
+  count(number * size);
   return __libc_calloc(number, size);
 }
 
 void *realloc(void *memory, size_t size) {
-  count();
+  count(size);
   return __libc_realloc(memory, size);
 }
 
 void *memalign(size_t alignment, size_t size) {
-  count();
+  count(size);
   return __libc_memalign(alignment, size);
 }
 

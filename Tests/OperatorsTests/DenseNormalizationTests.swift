@@ -189,7 +189,7 @@ import Testing
   /// Winograd, direct and 1×1 windows; odd sizes and paddings: the same bits as of an image that was enlarged before.
   @Test(arguments: [(3, 1, 40), (3, 1, 3), (3, 0, 5), (3, 2, 8), (1, 0, 5), (2, 1, 5)])
   func convolutionOfAnEnlargedImage(kernel: Int, pad: Int, channels: Int) throws {
-    for (height, width, stride) in [(5, 7, 1), (1, 3, 1), (8, 9, 1), (5, 4, 2)] {
+    for (height, width, stride) in [(5, 7, 1), (2, 3, 1), (8, 9, 1), (5, 4, 2)] {
       let x = try Tensor(sequence(2 * height * width * channels), [2, height, width, channels])
       let w = try Tensor(sequence(33 * channels * kernel * kernel, seed: 2), [33, channels, kernel, kernel])
       let bias = try Tensor(sequence(33, seed: 3))

@@ -8,10 +8,13 @@ import Testing
 
 /// What repeated runs of a plan cost besides arithmetic.
 @Suite struct SteadyStateTests {
+  /// Bytes that Swift takes from the heap to hand a closure to other threads, once per parallel section.
+  private static let closureByteCount = 64
+
   /// Allocations on the calling thread, which takes part in all work, during the third of three runs.
-  private func allocations(_ model: Model, _ feeds: [String: Tensor]) throws -> Int {
+  private func allocations(_ model: Model, _ feeds: [String: Tensor], threads: Int) throws -> Int {
     for _ in 0..<2 { _ = try model.run(feeds) }
-    allocation_counter_start()
+    allocation_counter_start(threads == 1 ? 0 : Self.closureByteCount + 1)
     let result = Result { try model.run(feeds) }
     let count = allocation_counter_stop()
     _ = try result.get()
@@ -19,7 +22,7 @@ import Testing
   }
 
   @Test func theCounterSeesAnAllocation() {
-    allocation_counter_start()
+    allocation_counter_start(0)
     let block = [Float](repeating: 1, count: 1000 + Int.random(in: 0...1))
     let count = allocation_counter_stop()
     #expect(block.count >= 1000)
@@ -44,6 +47,8 @@ import Testing
     let plain = try Model(
       bytes.withUnsafeBytes { try ModelLoader.load(bytes: $0) },
       options: ModelOptions(pool: ThreadPool(threads: threads)))
-    #expect(try allocations(model, feeds) <= allocations(plain, feeds))
+    let count = try allocations(model, feeds, threads: threads)
+    let unavoidable = try allocations(plain, feeds, threads: threads)
+    #expect(count <= unavoidable)
   }
 }

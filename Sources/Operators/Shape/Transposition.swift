@@ -4,8 +4,6 @@ import Support
 /// Transpose: output axis i is input axis `permutation[i]`; reversed axes by default.
 struct Transpose: Operator {
   let permutation: [Int]?
-  /// Where the plan has bound the operator to its input's shape.
-  private var boundCopy: StridedCopy?
 
   init(_ node: Node) throws { permutation = try node.ints("perm") }
 
@@ -27,17 +25,13 @@ struct Transpose: Operator {
   func run(inputs: [Tensor?], outputs: [Tensor?], context: RunContext) throws {
     let data = try inputs.tensor(at: 0)
     guard let output = outputs.optionalTensor(at: 0) else { return }
-    let copy = try boundCopy?.on(context.pool) ?? copy(of: data.shape, pool: context.pool)
-    if data.type.bitWidth == 32, output.type.bitWidth == 32 {
-      return copy.run(from: data.pointer(UInt32.self), to: output.pointer(UInt32.self))
-    }
-    try moveElements(copy, from: [data], to: [output])
+    try moveElements(copy(of: data.shape, pool: context.pool), from: [data], to: [output])
   }
 
   func bound(to inputs: [ValueInfo?], threads: Int) throws -> (any Operator)? {
-    var bound = self
-    bound.boundCopy = try copy(of: inputs.info(at: 0, named: "data").shape, pool: ThreadPool(threads: 1))
-    return bound
+    guard let output = try outputs(for: inputs)?.first else { return nil }
+    let data = try inputs.info(at: 0, named: "data")
+    return BoundCopy(copy: try copy(of: data.shape, pool: ThreadPool(threads: 1)), output: output)
   }
 
   private func copy(of shape: [Int], pool: ThreadPool) throws(Failure) -> StridedCopy {

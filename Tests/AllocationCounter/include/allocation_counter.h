@@ -2,7 +2,9 @@
  * hands every call on to the C library (glibc). */
 #pragma once
 
-/* Sets the calling thread's count to zero and starts counting. */
-void allocation_counter_start(void);
+#include <stddef.h>
+
+/* Sets the calling thread's count to zero and starts counting allocations of at least `smallest` bytes. */
+void allocation_counter_start(size_t smallest);
 /* Stops, and returns the number of allocations since the start. */
 long allocation_counter_stop(void);
