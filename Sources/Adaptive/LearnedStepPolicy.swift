@@ -105,6 +105,8 @@ public final class LearnedStepPolicy: StepPolicy {
     }
   }
 
+  public func choices(default steps: Int) -> [Int] { stepSet }
+
   public func decide(_ question: StepQuestion, checkCancelled: @escaping () throws -> Void) throws -> StepDecision {
     guard question.lastHiddenState.shape.last == hiddenSize else {
       throw Failure(

@@ -50,9 +50,38 @@ def test_partial_steps(pipeline):
         ({"quality": 30.0}, adadiff.NotFound, "calibrate"),
     ],
 )
-def test_bad_input_names_what_is_known(pipeline, options, error, word):
+@pytest.mark.parametrize("steps", [6, "auto"])
+def test_bad_input_names_what_is_known_before_any_work(pipeline, options, error, word, steps):
+    stages = []
     with pytest.raises(error, match=word):
-        pipeline("x", steps=6, seed=1, **options)
+        pipeline("x", steps=steps, seed=1, policy="fixed:6", callback=lambda p: stages.append(p.stage), **options)
+    assert not stages
+
+
+@pytest.mark.parametrize(
+    ("policy", "mask", "deadline", "word"),
+    [
+        ("fixed:4", "RRR", 0, "4 steps"),
+        ("words:steps=4/8,thresholds=2", "RR0R", 0, "8 steps"),
+        ("random:steps=4/8/9,weights=1/0/1", "RR0R", 0, "9 steps"),
+        (None, "RR0R", 0, "5 steps"),
+        ("fixed:4", "RR0R", 3_600_000, "1 steps"),
+    ],
+)
+def test_masks_fit_every_step_count_that_the_policy_may_choose(pipeline, policy, mask, deadline, word):
+    """Whatever the prompt: the error comes before the text encoder runs. Stretching serves all counts."""
+    stages = []
+    options = {"steps": "auto", "policy": policy, "deadline_ms": deadline, "seed": 1, "scheduler": "ddim"}
+    with pytest.raises(adadiff.ShapeMismatch, match=word):
+        pipeline("x", skip=f"fixed-mask:mask={mask}", callback=lambda p: stages.append(p.stage), **options)
+    assert not stages
+    assert pipeline("x", skip=f"fixed-mask:mask={mask},resample=true", **options).report["mask"].startswith("R")
+
+
+def test_a_mask_serves_the_only_count_that_can_be_chosen(pipeline):
+    options = {"steps": "auto", "skip": "fixed-mask:mask=RR0R", "seed": 1, "scheduler": "ddim"}
+    for policy in ("fixed:4", "random:steps=4/8,weights=1/0"):
+        assert pipeline("x", policy=policy, **options).report["mask"] == "RRER"
 
 
 def test_evaluation_and_page(run, tmp_path):  # noqa: F811
@@ -88,18 +117,50 @@ def test_search(run):  # noqa: F811
     assert path["greedy"].count("0") <= 2 and 0 <= path["p_value"] <= 1
 
 
-def test_calibration_serves_qualities(run, pipeline_folder, tmp_path):  # noqa: F811
+def test_calibration_writes_a_front_that_serves_qualities(run, pipeline_folder, tmp_path):  # noqa: F811
     model = tmp_path / "model"
     shutil.copytree(pipeline_folder, model)
     result = run("calibrate", model, "--steps", "10", "--count", "2", "--quiet")
     assert result.returncode == 0, result.stderr
-    profile = json.loads((model / "adaptive.json").read_text())
-    qualities = [entry["quality"] for entry in profile["entries"]]
-    assert qualities == sorted(qualities) and qualities[-1] == 100
+    entries = json.loads((model / "adaptive.json").read_text())["entries"]
+    # Which ways are on the front depends on the times measured; that it is one does not.
+    for cheaper, dearer in zip(entries, entries[1:]):
+        assert cheaper["ms"] <= dearer["ms"] and cheaper["quality"] < dearer["quality"]
+    assert entries[-1]["quality"] == 100
     pipeline = adadiff.Pipeline(model)
-    cheap, dear = (pipeline("x", quality=quality, seed=1, steps=10).report for quality in (0.0, 100.0))
-    # The tiny network changes so little that a skipping way may equal the full run.
-    assert cheap["network_calls"] <= dear["network_calls"] <= 10
+    for entry in entries:
+        report = pipeline("x", quality=entry["quality"], steps="auto", policy="fixed:10", seed=1).report
+        assert report["policy"]["name"] == "calibrated" or report["steps_planned"] == 10
+        assert (report["skip"] or "").split(":")[0] == entry["skip"].split(":")[0]
+        assert (report["cache"] or "") == entry["cache"]
+
+
+PROFILE = [
+    {"name": "few", "steps": 4, "quality": 20.0, "ms": 1.0},
+    {"name": "mask", "steps": 8, "skip": "fixed-mask:mask=RRR0R0R0", "quality": 30.0, "ms": 2.0},
+    {"name": "cached", "steps": 8, "cache": "deepcache:interval=2", "quality": 40.0, "ms": 3.0},
+    {"name": "full", "steps": 8, "quality": 100.0, "ms": 4.0},
+]
+
+
+@pytest.mark.parametrize(
+    ("quality", "calls", "partial", "mask"),
+    [
+        (0.0, 4, 0, "RRRR"),
+        (20.0, 4, 0, "RRRR"),
+        (20.1, 5, 0, "RRRERERE"),
+        (30.1, 4, 4, "RPRPRPRP"),
+        (40.1, 8, 0, "RRRRRRRR"),
+        (200.0, 8, 0, "RRRRRRRR"),
+    ],
+)
+def test_the_cheapest_way_of_enough_quality_is_taken(pipeline_folder, tmp_path, quality, calls, partial, mask):
+    model = tmp_path / "model"
+    shutil.copytree(pipeline_folder, model)
+    shutil.rmtree(model / "policy")
+    (model / "adaptive.json").write_text(json.dumps({"format": 1, "steps": 8, "entries": PROFILE}))
+    report = adadiff.Pipeline(model)("x", quality=quality, steps="auto", seed=1, scheduler="ddim").report
+    assert (report["network_calls"], report["partial_calls"], report["mask"]) == (calls, partial, mask)
 
 
 def test_a_broken_calibration_is_named(run, pipeline_folder, tmp_path):  # noqa: F811
