@@ -87,25 +87,69 @@ def test_a_mask_serves_the_only_count_that_can_be_chosen(pipeline):
 def test_evaluation_and_page(run, tmp_path):  # noqa: F811
     rows = ["skip=third-order:delta=1;name=reuse", "steps=4", "cache=deepcache:interval=2", "skip=every:n=2"]
     result = run(
-        "skip", "eval", "--steps", "8", "--count", "2", "--report", "r.json", "--pictures", "p",
+        "skip", "eval", "--steps", "8", "--count", "2", "--report", "r.json", "--pictures", "p", "--mask", "5",
         *[text for row in rows for text in ("--row", row)],
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    report = json.loads((tmp_path / "r.json").read_text())
-    assert [row["name"] for row in report["rows"]] == ["full", "reuse", "steps=4", rows[2], rows[3]]
-    full, reuse, fewer, cached, every = report["rows"]
+    document = json.loads((tmp_path / "r.json").read_text())
+    (report,) = document["evaluations"]
+    assert [row["name"] for row in report["rows"]] == ["full", "reuse", "steps=4", rows[2], rows[3], "fixed mask, 5 calls"]
+    full, reuse, fewer, cached, every, mask = report["rows"]
     assert full["network_calls"]["mean"] == 8 and fewer["network_calls"]["mean"] == 4
     assert every["network_calls"]["mean"] == 4 and every["masks"][0] == "RERERERE"
+    assert mask["network_calls"] == {"mean": 5, "half_width": 0}
     assert 0 < cached["macs"] < full["macs"] == 2 * fewer["macs"]
     assert all(math.isfinite(row["psnr"]["mean"]) for row in report["rows"][1:])
     assert len(list((tmp_path / "p" / "1").glob("*.png"))) == 2
+    assert "http" not in page_of(tmp_path / "r.json").replace("http://www.w3.org", "")
+
+
+def page_of(report) -> str:
     pytest.importorskip("jinja2")
     pytest.importorskip("matplotlib")
     from adadiff import eval as evaluation
 
-    assert evaluation.main([str(tmp_path / "r.json"), "--html", str(tmp_path / "page.html")]) == 0
-    page = (tmp_path / "page.html").read_text()
-    assert "http" not in page.replace("http://www.w3.org", "") and page.count("data:image/svg") >= 4
+    page = report.with_suffix(".html")
+    assert evaluation.main([str(report), "--html", str(page)]) == 0
+    return page.read_text()
+
+
+def test_one_command_makes_the_paper_s_tables_and_figures(run, tmp_path):  # noqa: F811
+    result = run(
+        "skip", "eval", "--paper", "--steps", "8", "--steps", "6", "--scheduler", "ddim", "--scheduler", "dpmpp_2m_sde",
+        "--count", "1", "--report", "r.json", "--quiet",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    first, *others = json.loads((tmp_path / "r.json").read_text())["evaluations"]
+    found = [(it["scheduler"], it["steps"]) for it in (first, *others)]
+    assert found == [("ddim", 8), ("ddim", 6), ("dpmpp_2m_sde", 8), ("dpmpp_2m_sde", 6)]
+    names = {row["name"].split(" ")[0] for row in others[0]["rows"]}
+    assert {"third-order", "ZEUS", "EasyCache", "UCache", "SADA", "DeepCache", "step"} <= names
+    assert {f"DeepCache N={n}" for n in (2, 3, 5)} <= {row["name"] for row in others[0]["rows"]}
+    # Thresholds and caps, the error along the trajectory, and rule paths against searched ones, in the first.
+    assert sum(row["name"].startswith("third-order δ=") for row in first["rows"]) == 16
+    assert len(first["rows"][1]["error_by_call"]) == 8
+    (path,) = first["paths"]
+    assert path["errors_by_skips"] and len(path["comparisons"]) == 6
+    assert all(0 <= it["p_value"] <= 1 and len(it["mask"]) == len(it["searched"]) == 8 for it in path["comparisons"])
+    page = page_of(tmp_path / "r.json")
+    assert page.count("<h2>") == 4 and page.count("data:image/svg") > 20
+
+
+def test_wrong_reports_and_missing_networks_are_named(tmp_path, capsys):
+    from adadiff import eval as evaluation
+
+    (tmp_path / "r.json").write_text("{}")
+    assert evaluation.main([str(tmp_path / "r.json")]) == 2 and "not a report" in capsys.readouterr().err
+    row = {"name": "full", "network_calls": {"mean": 1}, "psnr": {"mean": None}}
+    text = json.dumps({"format": 2, "evaluations": [{"rows": [row]}]})
+    (tmp_path / "r.json").write_text(text)
+    assert evaluation.main([str(tmp_path / "r.json"), "--fid"]) == 2 and "--pictures" in capsys.readouterr().err
+    for name in ("torch", "lpips", "PIL"):
+        pytest.importorskip(name)
+    (tmp_path / "r.json").write_text(text.replace('"name"', '"pictures": "p", "name"'))
+    assert evaluation.main([str(tmp_path / "r.json"), "--lpips", "--alexnet", str(tmp_path / "none.pth")]) == 2
+    assert "none.pth" in capsys.readouterr().err
 
 
 def test_search(run):  # noqa: F811
@@ -113,8 +157,8 @@ def test_search(run):  # noqa: F811
     mask = json.loads(result.stdout)["masks"][0].split("mask=")[1].split(",")[0]
     assert len(mask) == 8 and mask.count("R") == 5
     result = run("skip", "search", "greedy", "--steps", "6", "--count", "1", "--skips", "2", "--json")
-    path = json.loads(result.stdout)["paths"][0]
-    assert path["greedy"].count("0") <= 2 and 0 <= path["p_value"] <= 1
+    (comparison,) = json.loads(result.stdout)["paths"][0]["comparisons"]
+    assert comparison["searched"].count("0") <= 2 and 0 <= comparison["p_value"] <= 1
 
 
 def test_calibration_writes_a_front_that_serves_qualities(run, pipeline_folder, tmp_path):  # noqa: F811
