@@ -281,6 +281,32 @@ def test_imagereward_settings(pipeline, tmp_path):
     assert found == pytest.approx(expected, abs=2e-4)
 
 
+SCORERS = pathlib.Path(__file__).parents[1] / "Fixtures" / "scorers"
+EXPECTED = json.loads((SCORERS / "expected.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("row", EXPECTED["imagereward"], ids=lambda row: row["prompt"][:12])
+def test_imagereward_is_pytorch_s(pipeline, row):
+    """Picture, prompt and score as PyTorch, Pillow and Hugging Face's BERT tokenizer treat them, with random weights
+    (`Tests/Fixtures/scorers/make_scorers.py`). Tolerance: float32 sums over some 10⁵ terms, and scores of size 1."""
+    generator = np.random.default_rng(row["seed"])
+    y, x = np.mgrid[0:150, 0:190] / 40
+    waves = np.stack([np.sin(x * a + y * b + c) for a, b, c in generator.uniform(0.3, 3, (3, 3))], -1)
+    image = (127 + 100 * waves + generator.normal(0, 10, waves.shape)).clip(0, 255).astype(np.uint8)
+    found = policy.score(pipeline, row["prompt"], image, metrics=f"reward:{SCORERS / 'imagereward'}")["reward"]
+    assert found == pytest.approx(row["score"], abs=1e-3)
+
+
+@pytest.mark.parametrize("row", EXPECTED["language_model"], ids=lambda row: repr(row["text"][:12]))
+def test_perplexity_is_pytorch_s(pipeline, row):
+    """A causal language model in ONNX behind GPT-2's tokenizer; a wrong token changes the perplexity by per cents."""
+    path = SCORERS / "language-model"
+    decision = policy.decide(pipeline, row["text"], policy=f"perplexity:path={path},steps=1/2/3,thresholds=2500/4000")
+    found = decision["policy"]["facts"]["perplexity"]
+    assert found == pytest.approx(row["perplexity"], rel=1e-4)
+    assert decision["steps"] == 1 + (found >= 2500) + (found >= 4000)
+
+
 def test_wrong_reward_models(pipeline, tmp_path):
     image = np.zeros((32, 32, 3), np.uint8)
     folder = reward_model(tmp_path / "wide", (2, 3))
