@@ -6,9 +6,10 @@ use adadiff::{policy, Error, Options, Pipeline, Scoring};
 /// A stand-in for a real judge: how much neighbouring pixels differ.
 fn sharpness(it: &Scoring) -> f64 {
     let [height, width, channels] = it.shape;
-    let differences = it.pixels.chunks_exact(width * channels).flat_map(|row| {
-        row.iter().zip(&row[channels..]).map(|(&left, &right)| f64::from(left.abs_diff(right)))
-    });
+    let differences = it
+        .pixels
+        .chunks_exact(width * channels)
+        .flat_map(|row| row.iter().zip(&row[channels..]).map(|(&left, &right)| f64::from(left.abs_diff(right))));
     differences.sum::<f64>() / (height * (width - 1) * channels) as f64
 }
 
