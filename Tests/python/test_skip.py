@@ -136,6 +136,34 @@ def test_one_command_makes_the_paper_s_tables_and_figures(run, tmp_path):  # noq
     assert page.count("<h2>") == 4 and page.count("data:image/svg") > 20
 
 
+def test_reports_of_other_prompts_merge(run, tmp_path, capsys):  # noqa: F811
+    from adadiff import eval as evaluation
+
+    def report(name, *arguments):
+        result = run(
+            "skip", "eval", "--steps", "6", "--row", "steps=3", "--row", "skip=every:n=2", "--report", name, *arguments)
+        assert result.returncode == 0, result.stderr
+        return json.loads((tmp_path / name).read_text())
+
+    both = report("both.json", "--count", "2", "--seed", "4")
+    (tmp_path / "second.txt").write_text(both["prompts"][1])
+    parts = [report("a.json", "--count", "1", "--seed", "4"), report("b.json", "--prompts", "second.txt", "--seed", "5")]
+    arguments = [str(tmp_path / name) for name in ("a.json", "b.json")]
+    assert evaluation.main([*arguments, "--merge", str(tmp_path / "ab.json"), "--against", "steps=3"]) == 0
+    printed = capsys.readouterr().out
+    whole = json.loads((tmp_path / "ab.json").read_text())
+    assert whole["prompts"] == both["prompts"] and len(parts) == 2
+    pairs = list(zip(whole["evaluations"][0]["rows"], both["evaluations"][0]["rows"], strict=True))
+    for row, expected in pairs[1:]:
+        assert row["masks"] == expected["masks"] and row["macs"] == pytest.approx(expected["macs"])
+        for name in ("psnr", "latent_error", "network_calls"):
+            assert row[name] == pytest.approx(expected[name])
+    plain, every = (row["psnr_by_prompt"] for row, _ in pairs[1:])
+    assert f"Δpsnr {(sum(every) - sum(plain)) / 2:+.4g}" in printed
+    (tmp_path / "b.json").write_text(json.dumps({**parts[1], "evaluations": []}))
+    assert evaluation.main([*arguments, "--merge", str(tmp_path / "no.json")]) == 2 and not (tmp_path / "no.json").exists()
+
+
 def test_wrong_reports_and_missing_networks_are_named(tmp_path, capsys):
     from adadiff import eval as evaluation
 

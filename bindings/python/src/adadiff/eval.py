@@ -13,11 +13,11 @@ import argparse
 import base64
 import io
 import json
-import statistics
 import sys
 from pathlib import Path
 
 from . import distances
+from ._skip_reports import differences, interval, merged
 
 
 def add_lpips(evaluation: dict, alexnet: Path | None = None) -> None:
@@ -37,12 +37,6 @@ def add_fid(evaluation: dict, inception: Path | None = None) -> None:
     for row in rows:
         row["fid"] = measure(row["pictures"], full["pictures"])
     evaluation["fid_version"] = distances.FID_VERSION
-
-
-def interval(values: list[float]) -> dict[str, float]:
-    """Mean and 1.96 standard errors."""
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return {"mean": statistics.fmean(values), "half_width": 1.96 * deviation / len(values) ** 0.5}
 
 
 def _figure(draw, width: float = 7.0, height: float = 3.6) -> str:
@@ -200,21 +194,27 @@ def render(documents: list[dict]) -> str:
     return jinja2.Environment(autoescape=True).from_string(_PAGE).render(documents=documents)
 
 
-def _print(evaluation: dict) -> None:
+def _print(evaluation: dict, against: str | None = None) -> None:
     print(f"{evaluation['steps']} steps, {evaluation['scheduler'] or 'the pipeline’s scheduler'}")
+    reference = next((row for row in evaluation["rows"] if row["name"] == against), None)
     for row in evaluation["rows"]:
         extra = f"  lpips {row['lpips']['mean']:.4f}" if "lpips" in row else ""
         extra += f"  fid {row['fid']:.2f}" if "fid" in row else ""
         # The full run has no distance from itself.
         quality = row["psnr"]["mean"]
-        psnr = "–" if quality is None or quality != quality else f"{quality:.2f}"
-        print(f"  {row['name']:<36} {row['network_calls']['mean']:6.2f} {psnr:>8}{extra}")
+        psnr = "–" if quality is None or quality != quality else f"{quality:.2f} ± {row['psnr']['half_width']:.2f}"
+        if reference is not None and row is not reference and row is not evaluation["rows"][0]:
+            extra += "".join(
+                f"  Δ{name} {it['mean']:+.4g} ± {it['half_width']:.2g}" for name, it in differences(row, reference).items())
+        print(f"  {row['name']:<36} {row['network_calls']['mean']:6.2f} {psnr:>14}{extra}")
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m adadiff.eval", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("reports", nargs="+", type=Path, help="reports of `adadiff skip eval --report`")
     parser.add_argument("--html", type=Path, help="write one page with all reports")
+    parser.add_argument("--merge", type=Path, help="write one report of all: the same rows on other prompts or seeds")
+    parser.add_argument("--against", metavar="ROW", help="paired differences of every row from this one")
     parser.add_argument("--lpips", action="store_true", help="add LPIPS (needs --pictures of the evaluation)")
     parser.add_argument("--fid", action="store_true", help="add FID (needs --pictures of the evaluation)")
     parser.add_argument("--alexnet", type=Path, help="torchvision's AlexNet weights, for LPIPS where there is no network")
@@ -242,9 +242,16 @@ def main(arguments: list[str] | None = None) -> int:
         if options.lpips or options.fid:
             path.write_text(json.dumps(document))
         documents.append(document)
+    if options.merge:
+        try:
+            documents = [merged(documents)]
+        except ValueError as why:
+            print(why, file=sys.stderr)
+            return 2
+        options.merge.write_text(json.dumps(documents[0]))
     for document in documents:
         for evaluation in document["evaluations"]:
-            _print(evaluation)
+            _print(evaluation, options.against)
     if options.html:
         options.html.write_text(render(documents))
         print(f"wrote {options.html}")
