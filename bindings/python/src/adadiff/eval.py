@@ -57,6 +57,8 @@ def _quality(report: dict):
     def draw(axes):
         groups = {"fixed-mask": "s", "step-control": "D", "plain": "x", "DeepCache": "^"}
         for row in report["rows"][1:]:
+            if row["psnr"]["mean"] is None:
+                continue
             calls = row["network_calls"]["mean"] + 0.001
             kind = "plain" if row["steps"] else "DeepCache" if row["cache"] else row["skip"].split(":")[0]
             axes.errorbar(
@@ -136,10 +138,10 @@ def _chi_square(paths: list[dict]):
 
 
 def _third_order_settings(row: dict) -> dict | None:
-    """The row with its δ and C_max, where these are all that it sets."""
+    """The row with its δ and C_max, where these are all that it sets and they change the picture."""
     name, _, text = row["skip"].partition(":")
     values = dict(pair.split("=") for pair in text.split(",")) if text else {}
-    if name != "third-order" or set(values) != {"delta", "max_skip"}:
+    if name != "third-order" or set(values) != {"delta", "max_skip"} or row["psnr"]["mean"] is None:
         return None
     return {**row, "delta": float(values["delta"]), "cap": int(values["max_skip"])}
 
@@ -158,7 +160,7 @@ interval.{% if report.lpips_version %} LPIPS: {{ report.lpips_version }}.{% endi
 {% if report.fid_version %}<th>FID{% endif %}<th>latent error<th>GMAC<th>peak MiB<th>ms<th>speed-up</tr>
 {% for row in report.rows %}<tr><td>{{ row.name }}<td>{{ "%.1f" | format(row.network_calls.mean) }}
 <td>{{ "%.1f" | format(row.partial_calls.mean) }}
-<td>{% if loop.first %}–{% else %}{{ "%.2f ± %.2f" | format(row.psnr.mean, row.psnr.half_width) }}{% endif %}
+<td>{% if loop.first %}–{% elif row.psnr.mean is none %}equal{% else %}{{ "%.2f ± %.2f" | format(row.psnr.mean, row.psnr.half_width) }}{% endif %}
 {% if report.lpips_version %}<td>{% if row.lpips %}{{ "%.4f ± %.4f" | format(row.lpips.mean, row.lpips.half_width) }}
 {% else %}–{% endif %}{% endif %}
 {% if report.fid_version %}<td>{{ "%.2f" | format(row.fid) if row.fid is defined else "–" }}{% endif %}
