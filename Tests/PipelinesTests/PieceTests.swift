@@ -26,14 +26,6 @@ import Testing
     #expect(back[2].isNaN)
   }
 
-  /// Calls of 10 ms; the second scheduler calls the network twice per step but the last.
-  @Test(arguments: [(-5.0, 0, 0), (9.9, 0, 0), (10, 1, 1), (35, 3, 2), (200, 20, 10), (1e6, 50, 50)])
-  func deadlinesTakeTheStepsThatFit(_ milliseconds: Double, _ plain: Int, _ doubled: Int) throws {
-    let speed = RunSpeed(callMilliseconds: 10, decodeMilliseconds: 0)
-    #expect(try speed.stepsFitting(into: milliseconds, atMost: 50) { $0 } == plain)
-    #expect(try speed.stepsFitting(into: milliseconds, atMost: 50) { 2 * $0 - 1 } == doubled)
-  }
-
   @Test func integersAreNoFloats() throws {
     let tensor = try Tensor(int64: [1, 2])
     #expect { try tensor.asFloat32() } throws: { ($0 as? Failure)?.status == .typeMismatch }
