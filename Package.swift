@@ -129,7 +129,8 @@ let package = Package(
       name: "PipelinesTests",
       dependencies: ["Adaptive", "Pipelines", "Graph", "Runtime", "Schedulers", "Support"],
       swiftSettings: engine),
-    .testTarget(name: "AdaptiveTests", dependencies: ["Adaptive", "Graph", "Runtime", "Support"], swiftSettings: engine),
+    .testTarget(
+      name: "AdaptiveTests", dependencies: ["Adaptive", "Graph", "Runtime", "Support"], swiftSettings: engine),
     .testTarget(
       name: "TrainingTests", dependencies: ["Training", "Adaptive", "Graph", "Runtime", "Support"],
       swiftSettings: engine),

@@ -199,7 +199,8 @@ import Testing
       let large = try DenseRunner(
         type: "ResizeNearestNHWC", attributes: ["scale_h": .int(2), "scale_w": .int(2)]
       ).run([x])[0]
-      let expected = try DenseRunner(type: "ConvNHWC", attributes: attributes, constants: [1, 2]).run([large, w, bias])[0]
+      let expected = try DenseRunner(type: "ConvNHWC", attributes: attributes, constants: [1, 2]).run([large, w, bias])[
+        0]
       attributes["enlargement"] = .int(2)
       let y = try DenseRunner(type: "ConvNHWC", attributes: attributes, constants: [1, 2]).run([x, w, bias])[0]
       #expect(y.shape == expected.shape)

@@ -179,7 +179,8 @@ struct BenchCommand: ParsableCommand {
     guard profile else { return }
     operators.print(peak: peak)
     let share = rounded(100 * outside / max(fastest, 1e-9), digits: 1)
-    Terminal.print("Outside operators: \(formatted(seconds: max(0, outside))), \(share) % of the fastest run, which the table is of")
+    Terminal.print(
+      "Outside operators: \(formatted(seconds: max(0, outside))), \(share) % of the fastest run, which the table is of")
   }
 
   /// 0 for no values.
