@@ -20,7 +20,7 @@ public struct FusionReport: Sendable {
   public var nodesAfter = 0
 
   /// `shapes`: of the graph inputs by name; every input must be given.
-  public init(_ loaded: LoadedModel, shapes: [String: [Int]]) throws {
+  public init(_ loaded: LoadedModel, shapes: [String: [Int]], precision: Precision = .float32) throws {
     var graph = loaded.graph
     nodesBefore = graph.nodes.count
     PrecisionPass.promoteHalf(in: &graph)
@@ -37,6 +37,7 @@ public struct FusionReport: Sendable {
     var fusedGraph = try Specialization.specialize(graph, inputs: infos, executor: executor).graph
     FusionPasses.apply(to: &fusedGraph)
     LayoutPass.apply(to: &fusedGraph)
+    ReducedPrecisionPass.apply(precision, to: &fusedGraph)
     let specialized = try Specialization.specialize(fusedGraph, inputs: infos, executor: executor)
     nodesAfter = specialized.graph.nodes.count
     var counts: [String: Int] = [:]

@@ -42,7 +42,7 @@ struct BatchedProduct {
       let product = MatrixProduct(rows: m, b: matrix, c: c + item * m * n, cStride: n)
       product.block(
         slot: slot, task: part, partition, scratch: blocks + slot * MatrixProduct.slotFloatCount(kernels),
-        MatrixProduct.rows(of: a + aIndex[item] * m * k, stride: k, kernels))
+        .rows(of: a + aIndex[item] * m * k, stride: k, depth: k, kernels))
     }
   }
 }

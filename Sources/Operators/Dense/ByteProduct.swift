@@ -22,7 +22,7 @@ struct ByteProduct {
   }
 
   func run(
-    context: RunContext, slots: Int, scratch: UnsafeMutablePointer<Float>, _ source: MatrixProduct.RowSource
+    context: RunContext, slots: Int, scratch: UnsafeMutablePointer<Float>, _ source: RowSource
   ) throws {
     guard rows > 0, b.columns > 0 else { return }
     let kernels = b.kernels
@@ -41,7 +41,9 @@ struct ByteProduct {
       var k = 0
       repeat {
         let depth = min(g.blockDepth, b.depth - k)
-        source(slot, rowStart, height, k, depth, packedA)
+        source.pack(
+          slot, rowStart, height, k, depth,
+          PackedRows(words: packedA, distance: g.rowStride, format: .float32, kernels: kernels))
         for panel in firstPanel..<min(b.panelCount, firstPanel + partition.panelsPerTask) {
           let column = panel * g.tileColumns
           let width = min(g.tileColumns, b.columns - column)

@@ -9,6 +9,8 @@ struct ConvOperator: Operator {
   let group: Int
   let channelsLast: Bool
   let activation: Activation
+  /// Of constant weights, packed.
+  let format: ElementFormat
   /// Packed weights and their shape, where they were constant when the plan was made.
   var filters: FilterBank?
   var weightShape: [Int] = []
@@ -18,6 +20,7 @@ struct ConvOperator: Operator {
     group = try node.int("group", default: 1)
     self.channelsLast = channelsLast
     activation = try channelsLast ? MatMulOperator.activation(node) : .none
+    format = try node.elementFormat()
   }
 
   private func shape(_ x: [Int], _ weights: [Int]) throws(Failure) -> ConvolutionShape {
@@ -59,7 +62,8 @@ struct ConvOperator: Operator {
     var copy = self
     copy.weightShape = weights.shape
     copy.filters = try FilterBank(
-      constant.floats, try shape(x.shape, weights.shape), kernels: Kernels.current, allowTransforms: true)
+      constant.floats, try shape(x.shape, weights.shape), kernels: Kernels.current, allowTransforms: true,
+      format: format)
     return copy
   }
 

@@ -11,6 +11,12 @@ package func algorithm(of node: Node, inputs: [ValueInfo?]) -> String? {
       channelsLast: node.operatorType == "ConvNHWC")
   else { return nil }
   if shape.isDepthwise { return "depthwise" }
-  if WinogradConvolution(shape, kernels: Kernels.current) != nil { return "Winograd 4×4" }
-  return shape.window.isPointwise ? "matrix product (1×1)" : "direct"
+  let format = (try? node.elementFormat()) ?? .float32
+  let suffix = format == .float32 ? "" : ", \(format)"
+  if shape.inChannels % format.elementsPerWord == 0,
+    WinogradConvolution(shape, kernels: Kernels.current, format: format) != nil
+  {
+    return "Winograd 4×4" + (format == .float32 ? "" : ", \(format) weights")
+  }
+  return (shape.window.isPointwise ? "matrix product (1×1)" : "direct") + suffix
 }

@@ -14,6 +14,8 @@ struct ConvolutionShape: Sendable {
   var groupOut: Int { outChannels / group }
   /// Rows of the matrix product: output pixels of all images.
   var rows: Int { batch * window.outputCount }
+  /// Input pixels of all images.
+  var pixels: Int { batch * window.inputCount }
   /// Its inner dimension per group, ordered (tap, channel).
   var depth: Int { window.taps * groupIn }
   /// One filter per channel.

@@ -9,10 +9,14 @@ import Support
 /// multiplies 36 times, and once all channels are summed transforms the products into outputs with bias, residual and
 /// activation. Transforming weights on the way costs a few percent and saves a copy four times their size.
 ///
+/// Narrow weights are widened to float32 before they are transformed.
+///
 /// Every output is one chain of sums over channels in fixed pieces: thread count and blocks do not show in the result.
 struct WinogradConvolution {
   private let shape: ConvolutionShape
   private let kernels: KernelTable
+  /// Of the weights.
+  private let format: ElementFormat
   private let tilesDown: Int
   private let tilesAcross: Int
   private let tilesPerBlock: Int
@@ -26,16 +30,17 @@ struct WinogradConvolution {
   private static let tileLimit = 252
 
   /// Nil where the layer is not of the kind, or where the direct convolution is expected to be faster.
-  init?(_ shape: ConvolutionShape, kernels: KernelTable) {
+  init?(_ shape: ConvolutionShape, kernels: KernelTable, format: ElementFormat = .float32) {
     guard Self.applies(to: shape), shape.rows > 0, shape.inChannels > 0, shape.outChannels > 0 else { return nil }
-    self.init(unconditionally: shape, kernels: kernels)
-    guard cost < Self.directCost(shape, kernels) else { return nil }
+    self.init(unconditionally: shape, kernels: kernels, format: format)
+    guard cost < Self.directCost(shape, kernels, format) else { return nil }
   }
 
   /// For tests: whatever it costs.
-  init(unconditionally shape: ConvolutionShape, kernels: KernelTable) {
+  init(unconditionally shape: ConvolutionShape, kernels: KernelTable, format: ElementFormat = .float32) {
     self.shape = shape
     self.kernels = kernels
+    self.format = format
     let side = WinogradKernels.outputSide
     let w = shape.window
     tilesDown = (w.output.y + side - 1) / side
@@ -65,19 +70,22 @@ struct WinogradConvolution {
   /// the second- and third-level cache).
   var cost: Double {
     let lanes = kernels.gemm.tileColumns / 2
-    let step = kernels.name.description == "avx512" ? 4 : kernels.gemm.tileRows
+    let step = kernels.gemm.smallestTileRows
     let rows = Double((tilesPerBlock + step - 1) / step * step)
     let products = 36 * Double(blocks) * rows * Double(shape.inChannels) * 2 * Double(panels)
     let input = 270 * Double(tiles) * Double((shape.inChannels + lanes - 1) / lanes)
-    let weights = 180 * Double(blocks) * Double(shape.inChannels) * 2 * Double(panels)
+    let weights = (format == .float32 ? 180 : 220) * Double(blocks) * Double(shape.inChannels) * 2 * Double(panels)
     let output = 220 * Double(tiles) * 2 * Double(panels)
     return products * 1.1 + input + weights + output
   }
 
-  static func directCost(_ shape: ConvolutionShape, _ kernels: KernelTable) -> Double {
+  static func directCost(
+    _ shape: ConvolutionShape, _ kernels: KernelTable, _ format: ElementFormat = .float32
+  ) -> Double {
     let tile = kernels.gemm.tileRows
     let rows = Double((shape.rows + tile - 1) / tile * tile)
-    return rows * Double(shape.depth) * 2 * Double(PackedMatrix.panelCount(shape.outChannels, kernels)) * 1.05
+    let steps = Double(format.words(shape.depth)) * kernels.narrow.stepCost(format)
+    return rows * steps * 2 * Double(PackedMatrix.panelCount(shape.outChannels, kernels)) * 1.05
   }
 
   // MARK: Memory
@@ -96,7 +104,10 @@ struct WinogradConvolution {
     let g = kernels.gemm
     let vectors = WinogradKernels.scratchVectors * lanes + g.tileRows * g.tileColumns
     return WinogradKernels.frequencies * (weightFrequencyStride + productFrequencyStride) + vectors
+      + (format == .float32 ? 0 : 9 * widenedTapStride)
   }
+  /// Widened weights of one tap.
+  private var widenedTapStride: Int { Self.weightDepth * kernels.gemm.tileColumns }
 
   func scratchByteCount(threads: Int) -> Int {
     ScratchMemory.byteCount(floats: depthBlocks * inputBlockStride)
@@ -178,12 +189,21 @@ struct WinogradConvolution {
     let firstColumn = panel * g.tileColumns
     let columns = min(g.tileColumns, shape.outChannels - firstColumn)
     let source = weights.panels + panel * weights.panelStride
+    let widened = edge + g.tileRows * g.tileColumns
     var k = 0
     while k < shape.inChannels {
       let (block, within) = k.quotientAndRemainder(dividingBy: g.blockDepth)
       let depth = min(Self.weightDepth, g.blockDepth - within, shape.inChannels - k)
-      kernels.winograd.weights(
-        source + k * g.tileColumns, shape.inChannels * g.tileColumns, depth, u, weightFrequencyStride, vectors)
+      if format == .float32 {
+        kernels.winograd.weights(
+          source + k * g.tileColumns, shape.inChannels * g.tileColumns, depth, u, weightFrequencyStride, vectors)
+      } else {
+        for tap in 0..<9 {
+          weights.unpack(
+            panel: panel, first: tap * shape.inChannels + k, count: depth, to: widened + tap * widenedTapStride)
+        }
+        kernels.winograd.weights(widened, widenedTapStride, depth, u, weightFrequencyStride, vectors)
+      }
       for frequency in 0..<WinogradKernels.frequencies {
         kernels.gemmPanel(
           count, columns, depth, v + block * inputBlockStride + frequency * inputFrequencyStride + within,
