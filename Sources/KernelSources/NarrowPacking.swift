@@ -3,22 +3,6 @@ internal import CSIMD
 // Packing for products on bfloat16 pairs and on bytes. Words hold elements that follow each other along K, so packing
 // works lane by lane.
 
-func packPairs(_ rows: In, _ depth: Int, _ panel: Out) {
-  var from = rows
-  var to = panel
-  var k = 0
-  while k < depth {
-    for half in 0..<2 {
-      let low = csimd_load(from + half &* lanes)
-      let high = k &+ 1 < depth ? csimd_load(from + (tileColumns &+ half &* lanes)) : csimd_splat(0)
-      csimd_store(to + half &* lanes, csimd_pair(low, high))
-    }
-    from += 2 &* tileColumns
-    to += tileColumns
-    k &+= 2
-  }
-}
-
 func unpackPairs(_ panel: In, _ depth: Int, _ rows: Out) {
   var from = panel
   var to = rows

@@ -16,3 +16,19 @@ func bytePanel(
 ) {
   multiplyPanel(rows, columns, depth, a, b, c, cStride, accumulate, tile) { csimd_dot_bytes($0, $1, $2) }
 }
+
+func packPairs(_ rows: In, _ depth: Int, _ panel: Out) {
+  var from = rows
+  var to = panel
+  var k = 0
+  while k < depth {
+    for half in 0..<2 {
+      let low = csimd_load(from + half &* lanes)
+      let high = k &+ 1 < depth ? csimd_load(from + (tileColumns &+ half &* lanes)) : csimd_splat(0)
+      csimd_store(to + half &* lanes, csimd_pair(low, high))
+    }
+    from += 2 &* tileColumns
+    to += tileColumns
+    k &+= 2
+  }
+}

@@ -31,7 +31,7 @@ package struct NarrowKernels: Sendable {
   package var bytePanel: PanelKernel
   /// `(x, out, count)`: rounds to nearest even; NaN stays NaN; subnormals may become zero.
   package var roundRow: @convention(c) (UnsafePointer<Float>, UnsafeMutablePointer<UInt16>, Int) -> Void
-  /// `(rows, depth, panel)`: rounds to nearest even; NaN stays NaN.
+  /// `(rows, depth, panel)`: rounds to nearest even; NaN stays NaN; subnormals may become zero.
   package var packPairs: @convention(c) (UnsafePointer<Float>, Int, UnsafeMutablePointer<Float>) -> Void
   /// `(panel, depth, rows)`.
   package var unpackPairs: @convention(c) (UnsafePointer<Float>, Int, UnsafeMutablePointer<Float>) -> Void

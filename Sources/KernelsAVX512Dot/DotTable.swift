@@ -10,6 +10,7 @@ package func withDotProducts(_ table: KernelTable) -> KernelTable {
   result.narrow.pairPanel = pairPanel
   result.narrow.bytePanel = bytePanel
   result.narrow.roundRow = roundRow
+  result.narrow.packPairs = packPairs
   return result
 }
 

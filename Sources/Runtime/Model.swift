@@ -95,7 +95,8 @@ public final class Model: @unchecked Sendable {
     let pool = options.pool ?? ThreadPool(threads: 1)
     self.pool = pool
     precision = options.optimized ? options.precision : .float32
-    engine = options.optimized ? .planned(try PlanCache(graph, precision: options.precision, pool: pool)) : .eager(compiled)
+    engine =
+      options.optimized ? .planned(try PlanCache(graph, precision: precision, pool: pool)) : .eager(compiled)
     self.path = path
   }
 

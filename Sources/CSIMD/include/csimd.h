@@ -168,6 +168,13 @@ CSIMD_INLINE void csimd_to_bfloat16(uint16_t *p, csimd_float v) {
 
 // Two floats rounded to bfloat16 as the low and the high half of each word.
 CSIMD_INLINE csimd_float csimd_pair(csimd_float low, csimd_float high) {
+#if CSIMD_WIDTH == 16 && defined(__AVX512BF16__)
+  // The conversion puts all low elements before all high ones; subnormals become zero.
+  const __m512i interleaved = _mm512_set_epi16(
+      31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  __m512i halves = (__m512i)_mm512_cvtne2ps_pbh((__m512)high, (__m512)low);
+  return (csimd_float)_mm512_permutexvar_epi16(interleaved, halves);
+#else
   csimd_unsigned l = (csimd_unsigned)low, h = (csimd_unsigned)high;
   csimd_unsigned rounded_low = (l + 0x7FFFu + ((l >> 16) & 1u)) >> 16;
   csimd_unsigned rounded_high = (h + 0x7FFFu + ((h >> 16) & 1u)) & 0xFFFF0000u;
@@ -175,6 +182,7 @@ CSIMD_INLINE csimd_float csimd_pair(csimd_float low, csimd_float high) {
   csimd_unsigned chosen_low = low_is_nan ? (l >> 16) | 0x40u : rounded_low;
   csimd_unsigned chosen_high = high_is_nan ? (h & 0xFFFF0000u) | 0x400000u : rounded_high;
   return (csimd_float)(chosen_low | chosen_high);
+#endif
 }
 
 // The halves of each word as floats.

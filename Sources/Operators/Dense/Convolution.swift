@@ -116,7 +116,8 @@ struct Convolution {
           let ix = place.x * w.stride.x - w.padBegin.x + kx * w.dilation.x
           if iz >= 0, iz < w.input.z, iy >= 0, iy < w.input.y, ix >= 0, ix < w.input.x {
             packed.write(
-              image + ((iz * w.input.y + iy) * w.input.x + ix) * pixel + channel, count: count, row: row, at: k - kStart)
+              image + ((iz * w.input.y + iy) * w.input.x + ix) * pixel + channel, count: count, row: row, at: k - kStart
+            )
           } else {
             packed.clear(count: count, row: row, at: k - kStart)
           }

@@ -9,7 +9,9 @@ import Support
 /// multiplies 36 times, and once all channels are summed transforms the products into outputs with bias, residual and
 /// activation. Transforming weights on the way costs a few percent and saves a copy four times their size.
 ///
-/// Narrow weights are widened to float32 before they are transformed.
+/// Narrow weights are widened to float32 before they are transformed. Where the machine has dot products of bfloat16 pairs,
+/// transformed windows and weights are then rounded to bfloat16 and multiplied so; an error of 2^-9 in each becomes about
+/// 1e-2 of the result.
 ///
 /// Every output is one chain of sums over channels in fixed pieces: thread count and blocks do not show in the result.
 struct WinogradConvolution {
@@ -17,13 +19,15 @@ struct WinogradConvolution {
   private let kernels: KernelTable
   /// Of the weights.
   private let format: ElementFormat
+  /// Of the products: float32 or bfloat16.
+  private let arithmetic: ElementFormat
   private let tilesDown: Int
   private let tilesAcross: Int
   private let tilesPerBlock: Int
   private let depthBlocks: Int
   private let panels: Int
 
-  /// Channels whose transformed weights one task keeps: 36 · 128 · 32 floats are 590 KB, within a 1 MB second-level cache.
+  /// Words of channels whose transformed weights one task keeps: 36 · 128 · 32 floats are 590 KB, within a 1 MB second-level cache.
   private static let weightDepth = 128
   /// Bytes of V that a block may have: they are read once per panel and should stay in the last-level cache.
   private static let blockByteLimit = 14 << 20
@@ -41,15 +45,17 @@ struct WinogradConvolution {
     self.shape = shape
     self.kernels = kernels
     self.format = format
+    arithmetic = format != .float32 && kernels.narrow.hasDotProducts ? .bfloat16 : .float32
     let side = WinogradKernels.outputSide
     let w = shape.window
     tilesDown = (w.output.y + side - 1) / side
     tilesAcross = (w.output.x + side - 1) / side
     let g = kernels.gemm
-    depthBlocks = (shape.inChannels + g.blockDepth - 1) / g.blockDepth
+    depthBlocks = (arithmetic.words(shape.inChannels) + g.blockDepth - 1) / g.blockDepth
     panels = PackedMatrix.panelCount(shape.outChannels, kernels)
     let tiles = shape.batch * tilesDown * tilesAcross
-    let fitting = Self.blockByteLimit / (4 * WinogradKernels.frequencies * max(1, shape.inChannels))
+    let fitting =
+      Self.blockByteLimit / (4 * WinogradKernels.frequencies * max(1, arithmetic.words(shape.inChannels)))
     let limit = max(4 * g.tileRows, min(Self.tileLimit, fitting))
     tilesPerBlock = tiles <= limit ? max(1, tiles) : limit / g.tileRows * g.tileRows
   }
@@ -72,9 +78,9 @@ struct WinogradConvolution {
     let lanes = kernels.gemm.tileColumns / 2
     let step = kernels.gemm.smallestTileRows
     let rows = Double((tilesPerBlock + step - 1) / step * step)
-    let products = 36 * Double(blocks) * rows * Double(shape.inChannels) * 2 * Double(panels)
+    let products = 36 * Double(blocks) * rows * Double(arithmetic.words(shape.inChannels)) * 2 * Double(panels)
     let input = 270 * Double(tiles) * Double((shape.inChannels + lanes - 1) / lanes)
-    let weights = (format == .float32 ? 180 : 220) * Double(blocks) * Double(shape.inChannels) * 2 * Double(panels)
+    let weights = (format == .float32 ? 180 : 260) * Double(blocks) * Double(shape.inChannels) * 2 * Double(panels)
     let output = 220 * Double(tiles) * 2 * Double(panels)
     return products * 1.1 + input + weights + output
   }
@@ -104,10 +110,15 @@ struct WinogradConvolution {
     let g = kernels.gemm
     let vectors = WinogradKernels.scratchVectors * lanes + g.tileRows * g.tileColumns
     return WinogradKernels.frequencies * (weightFrequencyStride + productFrequencyStride) + vectors
-      + (format == .float32 ? 0 : 9 * widenedTapStride)
+      + (format == .float32 ? 0 : 9 * pieceFloatCount) + (arithmetic == .float32 ? 0 : roundingFloatCount)
   }
-  /// Widened weights of one tap.
-  private var widenedTapStride: Int { Self.weightDepth * kernels.gemm.tileColumns }
+  /// Channels that are widened, and rounded, at a time: short enough for the second-level cache.
+  private static let pieceDepth = 32
+  private var pieceFloatCount: Int { Self.pieceDepth * kernels.gemm.tileColumns }
+  /// Distance of frequencies before rounding: of a window's channels and of a piece of weights.
+  private var roundedInputStride: Int { kernels.gemm.blockDepth + 16 }
+  private var roundedWeightStride: Int { pieceFloatCount + 16 }
+  private var roundingFloatCount: Int { WinogradKernels.frequencies * max(roundedInputStride, roundedWeightStride) }
 
   func scratchByteCount(threads: Int) -> Int {
     ScratchMemory.byteCount(floats: depthBlocks * inputBlockStride)
@@ -163,7 +174,10 @@ struct WinogradConvolution {
     let channels = shape.inChannels
     let at = place(tile)
     let (top, left) = (at.y - w.padBegin.y, at.x - w.padBegin.x)
-    let firstChannel = depthBlock * kernels.gemm.blockDepth
+    let g = kernels.gemm
+    let channelsPerBlock = g.blockDepth * arithmetic.elementsPerWord
+    let firstChannel = depthBlock * channelsPerBlock
+    let endChannel = min(channels, firstChannel + channelsPerBlock)
     let side = WinogradKernels.windowSide
     func bounds(_ start: Int, _ size: Int) -> (Int, Int) {
       let begin = min(side, max(0, -start))
@@ -172,9 +186,21 @@ struct WinogradConvolution {
     let (yBegin, yEnd) = bounds(top, w.input.y)
     let (xBegin, xEnd) = bounds(left, w.input.x)
     let line = w.input.x * channels
-    kernels.winograd.input(
-      x + at.image * w.inputCount * channels + top * line + left * channels + firstChannel, channels, line, yBegin,
-      yEnd, xBegin, xEnd, min(kernels.gemm.blockDepth, channels - firstChannel), target, inputFrequencyStride, scratch)
+    let window = x + at.image * w.inputCount * channels + top * line + left * channels
+    let rounding = scratch + WinogradKernels.scratchVectors * lanes
+    for channel in stride(from: firstChannel, to: endChannel, by: g.blockDepth) {
+      let count = min(g.blockDepth, endChannel - channel)
+      let isPlain = arithmetic == .float32
+      kernels.winograd.input(
+        window + channel, channels, line, yBegin, yEnd, xBegin, xEnd, count, isPlain ? target : rounding,
+        isPlain ? inputFrequencyStride : roundedInputStride, scratch)
+      guard !isPlain else { continue }
+      for frequency in 0..<WinogradKernels.frequencies {
+        let row = UnsafeMutableRawPointer(target + frequency * inputFrequencyStride).assumingMemoryBound(
+          to: UInt16.self)
+        kernels.narrow.roundRow(rounding + frequency * roundedInputStride, row + (channel - firstChannel), count)
+      }
+    }
   }
 
   private func multiply(
@@ -188,24 +214,19 @@ struct WinogradConvolution {
     let edge = vectors + WinogradKernels.scratchVectors * lanes
     let firstColumn = panel * g.tileColumns
     let columns = min(g.tileColumns, shape.outChannels - firstColumn)
-    let source = weights.panels + panel * weights.panelStride
-    let widened = edge + g.tileRows * g.tileColumns
+    let after = edge + g.tileRows * g.tileColumns
+    let kernel = arithmetic == .float32 ? kernels.gemmPanel : kernels.narrow.pairPanel
+    let words = arithmetic.words(shape.inChannels)
     var k = 0
-    while k < shape.inChannels {
+    while k < words {
       let (block, within) = k.quotientAndRemainder(dividingBy: g.blockDepth)
-      let depth = min(Self.weightDepth, g.blockDepth - within, shape.inChannels - k)
-      if format == .float32 {
-        kernels.winograd.weights(
-          source + k * g.tileColumns, shape.inChannels * g.tileColumns, depth, u, weightFrequencyStride, vectors)
-      } else {
-        for tap in 0..<9 {
-          weights.unpack(
-            panel: panel, first: tap * shape.inChannels + k, count: depth, to: widened + tap * widenedTapStride)
-        }
-        kernels.winograd.weights(widened, widenedTapStride, depth, u, weightFrequencyStride, vectors)
-      }
+      let depth = min(Self.weightDepth, g.blockDepth - within, words - k)
+      let channel = k * arithmetic.elementsPerWord
+      transformWeights(
+        weights, panel: panel, channel: channel,
+        count: min(depth * arithmetic.elementsPerWord, shape.inChannels - channel), u, vectors, after)
       for frequency in 0..<WinogradKernels.frequencies {
-        kernels.gemmPanel(
+        kernel(
           count, columns, depth, v + block * inputBlockStride + frequency * inputFrequencyStride + within,
           u + frequency * weightFrequencyStride, m + frequency * productFrequencyStride, g.tileColumns, k > 0, edge)
       }
@@ -222,6 +243,38 @@ struct WinogradConvolution {
         m + tile * g.tileColumns, productFrequencyStride, min(side, w.output.y - at.y), min(side, w.output.x - at.x),
         columns, convolution.y + offset, filters, line, convolution.bias.map { $0 + firstColumn },
         convolution.residual.map { $0 + offset }, convolution.activation.rawValue, vectors)
+    }
+  }
+
+  /// The transformed weights of some channels of one panel. `piece`: room for widened weights and for rounding.
+  private func transformWeights(
+    _ weights: PackedMatrix, panel: Int, channel: Int, count: Int, _ u: UnsafeMutablePointer<Float>,
+    _ vectors: UnsafeMutablePointer<Float>, _ piece: UnsafeMutablePointer<Float>
+  ) {
+    let tile = kernels.gemm.tileColumns
+    if format == .float32 {
+      kernels.winograd.weights(
+        weights.panels + panel * weights.panelStride + channel * tile, shape.inChannels * tile, count, u,
+        weightFrequencyStride, vectors)
+      return
+    }
+    let rounding = piece + 9 * pieceFloatCount
+    for first in stride(from: 0, to: count, by: Self.pieceDepth) {
+      let rows = min(Self.pieceDepth, count - first)
+      for tap in 0..<9 {
+        weights.unpack(
+          panel: panel, first: tap * shape.inChannels + channel + first, count: rows, to: piece + tap * pieceFloatCount)
+      }
+      if arithmetic == .float32 {
+        kernels.winograd.weights(piece, pieceFloatCount, rows, u + first * tile, weightFrequencyStride, vectors)
+        continue
+      }
+      kernels.winograd.weights(piece, pieceFloatCount, rows, rounding, roundedWeightStride, vectors)
+      for frequency in 0..<WinogradKernels.frequencies {
+        kernels.narrow.packPairs(
+          rounding + frequency * roundedWeightStride, rows,
+          u + frequency * weightFrequencyStride + arithmetic.words(first) * tile)
+      }
     }
   }
 }

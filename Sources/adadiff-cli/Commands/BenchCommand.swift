@@ -120,7 +120,8 @@ struct BenchCommand: ParsableCommand {
     if outputOptions.json {
       Terminal.print(
         JSON.object([
-          "status": "OK", "model": .string(path), "precision": report["precision"] ?? .null, "first_ms": JSON(first * 1000), "median_ms": JSON(median * 1000),
+          "status": "OK", "model": .string(path), "precision": report["precision"] ?? .null,
+          "first_ms": JSON(first * 1000), "median_ms": JSON(median * 1000),
           "runs_ms": .array(times.map { JSON($0 * 1000) }), "report": report,
         ]).text)
       return

@@ -31,7 +31,9 @@ struct InspectCommand: ParsableCommand {
   var dim: [String] = []
 
   @Option(
-    help: ArgumentHelp("Precision to plan for and to estimate the memory of: float32, bfloat16 or int8 (default: float32).", valueName: "precision"))
+    help: ArgumentHelp(
+      "Precision to plan for and to estimate the memory of: float32, bfloat16 or int8 (default: float32).",
+      valueName: "precision"))
   var precision: String?
 
   @OptionGroup(title: "Output") var outputOptions: OutputOptions

@@ -40,7 +40,11 @@ struct ModelInspection {
 
   /// Reads the file; throws only where it is not a readable ONNX model.
   /// `fusionSizes`: sizes of free dimensions for a report of fusions.
-  init(path: String, precision asked: Precision = .float32, isAroundNetwork: Bool = false, fusionSizes: DimensionSizes? = nil) throws {
+  /// `isAroundNetwork`: a component whose precision is `Precision.aroundNetwork`.
+  init(
+    path: String, precision asked: Precision = .float32, isAroundNetwork: Bool = false,
+    fusionSizes: DimensionSizes? = nil
+  ) throws {
     let loaded = try ModelLoader.load(path: path)
     precision = isAroundNetwork ? asked.aroundNetwork : asked
     let graph = loaded.graph
