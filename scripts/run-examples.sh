@@ -33,6 +33,7 @@ cc -std=c99 "${warnings[@]}" -D_POSIX_C_SOURCE=200809L -Iinclude examples/c/gene
 cc -std=c99 "${warnings[@]}" -D_POSIX_C_SOURCE=200809L -Iinclude examples/cancel/cancel.c -o "$folder/cancel" "${link[@]}"
 c++ -std=c++17 "${warnings[@]}" -Iinclude -Ibindings/cpp examples/cpp/generate.cpp -o "$folder/cpp" "${link[@]}"
 c++ -std=c++17 "${warnings[@]}" -Iinclude -Ibindings/cpp examples/progress/progress.cpp -o "$folder/progress" "${link[@]}"
+c++ -std=c++17 "${warnings[@]}" -Iinclude -Ibindings/cpp examples/policy/policy.cpp -o "$folder/policy" "${link[@]}"
 
 run "C: generate" "$folder/c" "$pipeline" "$prompt" "$folder/c.png"
 run "C++: generate" "$folder/cpp" "$pipeline" "$prompt" "$folder/cpp.png"
@@ -43,6 +44,8 @@ if command -v cargo >/dev/null; then
     cargo build --quiet --offline --release --manifest-path examples/rust/Cargo.toml
   run "Rust: generate" "$folder/target/release/generate" "$pipeline" "$prompt" "$folder/rust.png"
   pictures+=(rust)
+  mkdir "$folder/policy-rust"
+  run "Rust: policy" "$folder/target/release/policy" "$pipeline" "$prompt" "$folder/policy-rust" | tee "$folder/rust.txt"
 else
   echo "== Rust: skipped, there is no cargo"
 fi
@@ -50,7 +53,9 @@ run "progress" "$folder/progress" "$pipeline" "$prompt"
 run "cancel" "$folder/cancel" "$pipeline" "$prompt"
 run "preview" "$python" examples/preview/preview.py "$pipeline" "$prompt"
 run "skip" "$python" examples/skip/skip.py "$pipeline" "$prompt"
-run "policy" "$python" examples/policy/policy.py "$pipeline" "$prompt"
+run "Python: policy" "$python" examples/policy/policy.py "$pipeline" "$prompt"
+mkdir "$folder/policy-cpp"
+run "C++: policy" "$folder/policy" "$pipeline" "$prompt" "$folder/policy-cpp" | tee "$folder/cpp.txt"
 run "run-model" "$python" examples/run-model/run_model.py "$pipeline/vae_decoder/model.onnx"
 
 # One seed, one picture, whatever the language.
@@ -58,4 +63,9 @@ for name in "${pictures[@]}"; do
   is_png "$folder/$name.png"
   cmp "$folder/c.png" "$folder/$name.png"
 done
+# One table, one policy, one decision.
+if [ -e "$folder/rust.txt" ]; then
+  cmp "$folder/policy-cpp/policy/policy.onnx" "$folder/policy-rust/policy/policy.onnx"
+  diff <(tail -1 "$folder/cpp.txt") <(tail -1 "$folder/rust.txt")
+fi
 echo "All examples ran; ${#pictures[@]} languages made the same picture."

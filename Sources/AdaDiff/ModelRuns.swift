@@ -43,7 +43,10 @@ private func run(
   var report: [String: JSON] = [
     "milliseconds": JSON(Clock.milliseconds() - start), "precision": JSON(model.precision.rawValue),
   ]
-  if let profiler { report["operators"] = GenerationReport.operators(profiler) }
+  if let profiler {
+    report["operators"] = GenerationReport.operators(profiler)
+    report["nodes"] = GenerationReport.nodes(profiler)
+  }
   return (results, .object(report))
 }
 

@@ -105,6 +105,8 @@ public final class LearnedStepPolicy: StepPolicy {
     }
   }
 
+  public func choices(default steps: Int) -> [Int] { stepSet }
+
   public func decide(_ question: StepQuestion, checkCancelled: @escaping () throws -> Void) throws -> StepDecision {
     guard question.lastHiddenState.shape.last == hiddenSize else {
       throw Failure(
@@ -113,7 +115,7 @@ public final class LearnedStepPolicy: StepPolicy {
     }
     try checkFingerprint(question.lastHiddenState)
     let results = try model.run(
-      ["last_hidden_state": question.lastHiddenState, "attention_mask": question.attentionMask], outputs: ["logits"],
+      try Self.withoutPadding(question.lastHiddenState, question.attentionMask), outputs: ["logits"],
       options: RunOptions(pool: pool, checkCancelled: checkCancelled))
     guard let logits = results["logits"], logits.type == .float32, logits.count == stepSet.count else {
       throw Failure(
@@ -131,6 +133,26 @@ public final class LearnedStepPolicy: StepPolicy {
     decision.reason = "largest probability at the asked quality"
     decision.facts = ["quality": quality, "shift": shift]
     return decision
+  }
+
+  /// Lengths of text that the network is run with are multiples of this: few plans, little padding.
+  private static let lengthUnit = 8
+
+  /// The network's inputs without most of the padding behind the prompt, which its attention and mean leave out anyway.
+  static func withoutPadding(_ state: Tensor, _ mask: Tensor) throws(Failure) -> [String: Tensor] {
+    let length = mask.count
+    guard state.type == .float32, state.rank == 3, state.shape[0] == 1, state.shape[1] == length, mask.type == .int64
+    else { return ["last_hidden_state": state, "attention_mask": mask] }
+    let values = withExtendedLifetime(mask) { Array(mask.buffer(Int64.self)) }
+    let used = (values.lastIndex { $0 != 0 } ?? 0) + 1
+    let kept = min(length, (used + lengthUnit - 1) / lengthUnit * lengthUnit)
+    let width = state.shape[2]
+    return [
+      "last_hidden_state": Tensor(
+        type: .float32, shape: [1, kept, width],
+        bytes: .init(rebasing: state.bytes[..<(kept * width * MemoryLayout<Float>.stride)]), owner: state.owner),
+      "attention_mask": try Tensor(type: .int64, shape: [1, kept], values: Array(values.prefix(kept))),
+    ]
   }
 
   /// Logits leaning towards more (positive) or fewer steps, as `QualityCurve` says.

@@ -6,16 +6,16 @@ import Tokenizers
 
 /// A causal language model as ONNX: a folder with `model.onnx` (`input_ids` int64 (1, length), optionally
 /// `attention_mask` and `position_ids`, to `logits` float32 (1, length, vocabulary)) and the files of a byte-level
-/// byte-pair tokenizer.
+/// byte-pair tokenizer, GPT-2's or CLIP's. Texts longer than the tokenizer's `model_max_length` are cut.
 public final class OnnxLanguageModel: LanguageModel {
   private let model: Model
-  private let tokenizer: CLIPTokenizer
+  private let tokenizer: any BytePairTokenizer
   private let pool: ThreadPool?
 
   public init(folder: String, pool: ThreadPool?) throws {
     self.pool = pool
     do {
-      tokenizer = try CLIPTokenizer(folder: folder)
+      tokenizer = try bytePairTokenizer(folder: folder)
       model = try Model(path: folder + "/model.onnx", options: ModelOptions(pool: pool))
       let known = ["input_ids", "attention_mask", "position_ids"]
       guard model.inputs.contains(where: { $0.name == "input_ids" }),

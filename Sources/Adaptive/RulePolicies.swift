@@ -8,6 +8,8 @@ public struct FixedStepPolicy: StepPolicy {
 
   public init(steps: Int? = nil) { self.steps = steps }
 
+  public func choices(default steps: Int) -> [Int] { [self.steps ?? steps] }
+
   public func decide(_ question: StepQuestion, checkCancelled: @escaping () throws -> Void) -> StepDecision {
     if let steps { return StepDecision(steps: steps, policy: name, reason: "the caller set the number of steps") }
     return StepDecision(
@@ -34,6 +36,8 @@ public struct RandomStepPolicy: StepPolicy {
     self.stepSet = stepSet
     probabilities = weights.map { $0 / total }
   }
+
+  public func choices(default steps: Int) -> [Int] { zip(stepSet, probabilities).filter { $1 > 0 }.map(\.0) }
 
   public func decide(_ question: StepQuestion, checkCancelled: @escaping () throws -> Void) -> StepDecision {
     let lot = Self.lot(seed: question.seed, text: question.prompt)
@@ -99,6 +103,8 @@ public struct WordStepPolicy: StepPolicy {
       stepSet: stepSet, thresholds: thresholds ?? (0..<max(0, stepSet.count - 1)).map { 8 + 2 * Double($0) })
   }
 
+  public func choices(default steps: Int) -> [Int] { rule.stepSet }
+
   /// Runs of characters other than white space.
   public static func count(_ text: String) -> Int { text.split(whereSeparator: \.isWhitespace).count }
 
@@ -124,6 +130,8 @@ public struct PerplexityStepPolicy: StepPolicy {
       stepSet: stepSet, thresholds: thresholds ?? (0..<max(0, stepSet.count - 1)).map { 20 + 20 * Double($0) })
     self.model = model
   }
+
+  public func choices(default steps: Int) -> [Int] { rule.stepSet }
 
   public func decide(_ question: StepQuestion, checkCancelled: @escaping () throws -> Void) throws -> StepDecision {
     let value = try model.perplexity(question.prompt, checkCancelled: checkCancelled)

@@ -70,6 +70,8 @@ public struct StepDecision: Sendable, Equatable {
 public protocol StepPolicy: Sendable {
   /// Name for the report.
   var name: String { get }
+  /// Every number of steps that it may decide on; `default`: the question's.
+  func choices(default steps: Int) -> [Int]
   /// Tensors larger than a few values are read, never kept.
   func decide(_ question: StepQuestion, checkCancelled: @escaping () throws -> Void) throws -> StepDecision
 }

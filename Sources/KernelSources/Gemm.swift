@@ -16,11 +16,22 @@ internal import CSIMD
 /// Distance between packed rows of A; a constant, so that it becomes part of the load instructions.
 @inline(__always) var rowStride: Int { blockDepth &+ 16 }
 
-/// C tile = or += A · B for one whole register tile; arguments as in `PanelKernel`. `step(a, b, sum)` multiplies one word
-/// of A, repeated, with one of B in every lane: the only thing in which element formats differ.
+/// Floats of a cache line.
+@inline(__always) private var lineFloats: Int { 16 }
+
+/// Asks for one line of each of a tile's rows. Rows lie in different pages or sets, twelve at a time and a kilobyte each:
+/// too many and too short for the hardware to foresee.
+@inline(__always)
+private func prefetchLine(_ rows: In) {
+  for row in 0..<tileRows { csimd_prefetch(rows + row &* rowStride) }
+}
+
+/// C tile = or += A · B for one whole register tile; arguments as in `PanelKernel`. `next`: the rows of A that come after
+/// these. `step(a, b, sum)` multiplies one word of A, repeated, with one of B in every lane: the only thing in which element
+/// formats differ.
 @inline(__always)
 func gemmTile(
-  _ depth: Int, _ a: In, _ b: In, _ c: Out, _ cStride: Int, _ accumulate: Bool, _ step: (V, V, V) -> V
+  _ depth: Int, _ a: In, _ next: In, _ b: In, _ c: Out, _ cStride: Int, _ accumulate: Bool, _ step: (V, V, V) -> V
 ) {
   var c0l = csimd_splat(0), c0r = csimd_splat(0)
   var c1l = csimd_splat(0), c1r = csimd_splat(0)
@@ -70,53 +81,60 @@ func gemmTile(
   }
   var pa = a
   var pb = b
+  var pn = next
   var k = depth
   while k > 0 {
-    let left = csimd_load(pb)
-    let right = csimd_load(pb + lanes)
-    let a0 = csimd_splat(pa[0 &* rowStride])
-    c0l = step(a0, left, c0l)
-    c0r = step(a0, right, c0r)
-    let a1 = csimd_splat(pa[1 &* rowStride])
-    c1l = step(a1, left, c1l)
-    c1r = step(a1, right, c1r)
-    let a2 = csimd_splat(pa[2 &* rowStride])
-    c2l = step(a2, left, c2l)
-    c2r = step(a2, right, c2r)
-    let a3 = csimd_splat(pa[3 &* rowStride])
-    c3l = step(a3, left, c3l)
-    c3r = step(a3, right, c3r)
-    #if KERNELS_AVX512 || KERNELS_AVX2
-      let a4 = csimd_splat(pa[4 &* rowStride])
-      c4l = step(a4, left, c4l)
-      c4r = step(a4, right, c4r)
-      let a5 = csimd_splat(pa[5 &* rowStride])
-      c5l = step(a5, left, c5l)
-      c5r = step(a5, right, c5r)
-    #endif
-    #if KERNELS_AVX512
-      let a6 = csimd_splat(pa[6 &* rowStride])
-      c6l = step(a6, left, c6l)
-      c6r = step(a6, right, c6r)
-      let a7 = csimd_splat(pa[7 &* rowStride])
-      c7l = step(a7, left, c7l)
-      c7r = step(a7, right, c7r)
-      let a8 = csimd_splat(pa[8 &* rowStride])
-      c8l = step(a8, left, c8l)
-      c8r = step(a8, right, c8r)
-      let a9 = csimd_splat(pa[9 &* rowStride])
-      c9l = step(a9, left, c9l)
-      c9r = step(a9, right, c9r)
-      let a10 = csimd_splat(pa[10 &* rowStride])
-      c10l = step(a10, left, c10l)
-      c10r = step(a10, right, c10r)
-      let a11 = csimd_splat(pa[11 &* rowStride])
-      c11l = step(a11, left, c11l)
-      c11r = step(a11, right, c11r)
-    #endif
-    pa += 1
-    pb += tileColumns
-    k &-= 1
+    prefetchLine(pn)
+    pn += lineFloats
+    var i = min(k, lineFloats)
+    k &-= i
+    while i > 0 {
+      let left = csimd_load(pb)
+      let right = csimd_load(pb + lanes)
+      let a0 = csimd_splat(pa[0 &* rowStride])
+      c0l = step(a0, left, c0l)
+      c0r = step(a0, right, c0r)
+      let a1 = csimd_splat(pa[1 &* rowStride])
+      c1l = step(a1, left, c1l)
+      c1r = step(a1, right, c1r)
+      let a2 = csimd_splat(pa[2 &* rowStride])
+      c2l = step(a2, left, c2l)
+      c2r = step(a2, right, c2r)
+      let a3 = csimd_splat(pa[3 &* rowStride])
+      c3l = step(a3, left, c3l)
+      c3r = step(a3, right, c3r)
+      #if KERNELS_AVX512 || KERNELS_AVX2
+        let a4 = csimd_splat(pa[4 &* rowStride])
+        c4l = step(a4, left, c4l)
+        c4r = step(a4, right, c4r)
+        let a5 = csimd_splat(pa[5 &* rowStride])
+        c5l = step(a5, left, c5l)
+        c5r = step(a5, right, c5r)
+      #endif
+      #if KERNELS_AVX512
+        let a6 = csimd_splat(pa[6 &* rowStride])
+        c6l = step(a6, left, c6l)
+        c6r = step(a6, right, c6r)
+        let a7 = csimd_splat(pa[7 &* rowStride])
+        c7l = step(a7, left, c7l)
+        c7r = step(a7, right, c7r)
+        let a8 = csimd_splat(pa[8 &* rowStride])
+        c8l = step(a8, left, c8l)
+        c8r = step(a8, right, c8r)
+        let a9 = csimd_splat(pa[9 &* rowStride])
+        c9l = step(a9, left, c9l)
+        c9r = step(a9, right, c9r)
+        let a10 = csimd_splat(pa[10 &* rowStride])
+        c10l = step(a10, left, c10l)
+        c10r = step(a10, right, c10r)
+        let a11 = csimd_splat(pa[11 &* rowStride])
+        c11l = step(a11, left, c11l)
+        c11r = step(a11, right, c11r)
+      #endif
+      pa += 1
+      pb += tileColumns
+      i &-= 1
+    }
   }
   csimd_store(c + 0 &* cStride, c0l)
   csimd_store(c + 0 &* cStride + lanes, c0r)
@@ -161,13 +179,14 @@ private func hasTile(_ height: Int) -> Bool {
 /// At most `tileRows` rows, by the smallest tile that holds them.
 @inline(__always)
 private func gemmRest(
-  _ height: Int, _ depth: Int, _ a: In, _ b: In, _ c: Out, _ cStride: Int, _ accumulate: Bool, _ step: (V, V, V) -> V
+  _ height: Int, _ depth: Int, _ a: In, _ next: In, _ b: In, _ c: Out, _ cStride: Int, _ accumulate: Bool,
+  _ step: (V, V, V) -> V
 ) {
   #if KERNELS_AVX512
     if height <= 4 { return gemmTile4(depth, a, b, c, cStride, accumulate, step) }
     if height <= 8 { return gemmTile8(depth, a, b, c, cStride, accumulate, step) }
   #endif
-  gemmTile(depth, a, b, c, cStride, accumulate, step)
+  gemmTile(depth, a, next, b, c, cStride, accumulate, step)
 }
 
 /// A panel's product by `step`; the other arguments are those of `PanelKernel`.
@@ -181,15 +200,16 @@ func multiplyPanel(
     let height = min(tileRows, rows &- row)
     let from = a + row &* rowStride
     let to = c + row &* cStride
+    let next = row &+ tileRows < rows ? from + tileRows &* rowStride : from
     if columns == tileColumns && hasTile(height) {
-      gemmRest(height, depth, from, b, to, cStride, accumulate, step)
+      gemmRest(height, depth, from, next, b, to, cStride, accumulate, step)
     } else {
       // Edges go through a whole tile in scratch memory, with the same arithmetic as whole tiles: an element does not
       // depend on where the edge lies.
       if accumulate {
         for r in 0..<height { map(In(to + r &* cStride), tile + r &* tileColumns, columns) { $0 } }
       }
-      gemmRest(height, depth, from, b, tile, tileColumns, accumulate, step)
+      gemmRest(height, depth, from, next, b, tile, tileColumns, accumulate, step)
       for r in 0..<height { map(In(tile + r &* tileColumns), to + r &* cStride, columns) { $0 } }
     }
     row &+= height

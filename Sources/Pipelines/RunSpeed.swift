@@ -22,4 +22,17 @@ struct RunSpeed: Sendable {
 
   /// Share of a deadline that is planned for: calls vary by a few per cent, and the promise is 10 %.
   static let usableShare = 0.97
+
+  /// The largest number of steps whose network calls take no more than `milliseconds`; 0 where not even one fits.
+  /// `calls` grows with the steps; solvers with inner evaluations call the network more often than they step.
+  func stepsFitting(
+    into milliseconds: Double, atMost limit: Int, calls: (Int) throws(Failure) -> Int
+  ) throws(Failure) -> Int {
+    var (fitting, beyond) = (0, limit + 1)
+    while beyond - fitting > 1 {
+      let middle = (fitting + beyond) / 2
+      if Double(try calls(middle)) * callMilliseconds <= milliseconds { fitting = middle } else { beyond = middle }
+    }
+    return fitting
+  }
 }

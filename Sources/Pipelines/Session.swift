@@ -56,17 +56,18 @@ struct Run {
   }
 
   func generate(prompt: String) throws -> GenerationResult {
-    // A wrong scheduler name or number of steps must not cost a text encoding.
-    try validateScheduler()
+    // Wrong settings must not cost a text encoding.
+    let calibrated = try calibratedEntry()
+    let options = try calibratedOptions(calibrated)
+    let policy = try stepPolicy()
+    try validate(options, stepCounts: stepCounts(policy, calibrated))
+    let network = try pipeline.noisePredictor.get()
+    if let cache = options.cache { try network.cuts.check(branch: cache.branch) }
     let tokenizer = try pipeline.tokenizer.get()
     let tokens = try tokenizer.tokenize(prompt)
-    let network = try pipeline.noisePredictor.get()
-    if let cache = plan.options.cache { try network.cuts.check(branch: cache.branch) }
     let isGuided = plan.guidanceScale > 1 && !network.embedsGuidance
     let texts = try encode(tokens, negative: isGuided ? try tokenizer.tokenize(plan.options.negativePrompt) : nil)
-    let calibrated = try calibratedEntry()
-    var decision = calibratedDecision(try decide(prompt, tokens, texts.prompt), calibrated)
-    let options = try calibratedOptions(calibrated)
+    var decision = calibratedDecision(try decide(policy, prompt, tokens, texts.prompt), calibrated)
     let predictor = { (images: Int) throws -> GuidedPredictor in
       try GuidedPredictor(
         network: network, prompt: texts.prompt.conditioning, negative: texts.negative?.conditioning,
@@ -110,8 +111,9 @@ struct Run {
   /// A step count that nobody chose is the calibrated one; a policy's choice is kept, and plain entries bound it.
   private func calibratedDecision(_ decision: StepDecision, _ entry: AdaptiveProfile.Entry?) -> StepDecision {
     guard let entry, plan.options.steps == .auto else { return decision }
-    let isPlain = entry.skip.isEmpty && entry.cache.isEmpty
-    guard decision.policy == "scheduler_default" || isPlain && decision.steps > entry.steps else { return decision }
+    guard decision.policy == "scheduler_default" || entry.isPlain && decision.steps > entry.steps else {
+      return decision
+    }
     return StepDecision(steps: entry.steps, policy: "calibrated", reason: "\(entry.name) reaches the quality")
   }
 
@@ -127,8 +129,9 @@ struct Run {
 
   /// Tokenizes, encodes and decides; no deadline, since nothing is run.
   func decision(for prompt: String) throws -> StepDecision {
+    let policy = try stepPolicy()
     let tokens = try pipeline.tokenizer.get().tokenize(prompt)
-    return try decide(prompt, tokens, encode(tokens, negative: nil).prompt)
+    return try decide(policy, prompt, tokens, encode(tokens, negative: nil).prompt)
   }
 
   private func warnings(_ tokens: TokenizedPrompt) -> [String] {
@@ -138,15 +141,42 @@ struct Run {
     return [warning]
   }
 
-  private func validateScheduler() throws {
+  /// Who decides where the caller left the steps open; nil: nobody.
+  private func stepPolicy() throws -> (any StepPolicy)? {
+    guard plan.options.steps == .auto else { return nil }
+    guard let wanted = plan.options.policy else { return pipeline.policy }
+    return try pipeline.policies.policy(wanted)
+  }
+
+  /// Every number of steps that the run may come to take.
+  private func stepCounts(_ policy: (any StepPolicy)?, _ entry: AdaptiveProfile.Entry?) -> [Int] {
+    var counts = [entry?.steps ?? StableDiffusionPipeline.defaultSteps]
+    if case .fixed(let steps) = plan.options.steps {
+      counts = [steps]
+    } else if let policy {
+      counts = policy.choices(default: StableDiffusionPipeline.defaultSteps)
+      if let entry, entry.isPlain { counts = counts.map { min($0, entry.steps) } }
+    }
+    // A deadline may cut any of them short.
+    return plan.options.deadlineMilliseconds > 0 ? Array(1...(counts.max() ?? 1)) : counts
+  }
+
+  /// Throws what scheduler and skip rule would throw for any of `stepCounts`.
+  private func validate(_ options: GenerationOptions, stepCounts: [Int]) throws(Failure) {
     do throws(Failure) {
       try SchedulerFactory.validate(
-        className: plan.options.scheduler, configuration: pipeline.folder.scheduler, eta: plan.options.eta)
-      if case .fixed(let steps) = plan.options.steps {
-        try SkipRun.validate(options: plan.options, scheduler: try makeScheduler(steps: steps))
-      }
+        className: options.scheduler, configuration: pipeline.folder.scheduler, eta: options.eta)
     } catch {
       throw error.adding(component: "scheduler")
+    }
+    for steps in stepCounts {
+      do throws(Failure) {
+        try SkipRun.validate(options: options, scheduler: try makeScheduler(steps: steps))
+      } catch  where options.steps != .fixed(steps) {
+        var failure = error
+        failure.message += " (this run may take \(steps) steps)"
+        throw failure
+      }
     }
   }
 
@@ -179,7 +209,7 @@ struct Run {
   }
 
   private func decide(
-    _ prompt: String, _ tokens: TokenizedPrompt, _ text: TextEncoder.Encoding
+    _ policy: (any StepPolicy)?, _ prompt: String, _ tokens: TokenizedPrompt, _ text: TextEncoder.Encoding
   ) throws -> StepDecision {
     if case .fixed(let steps) = plan.options.steps {
       return StepDecision(steps: steps, policy: "fixed", reason: "the caller set the number of steps")
@@ -189,12 +219,7 @@ struct Run {
       attentionMask: try Tensor(type: .int64, shape: [1, tokens.mask.count], values: tokens.mask.map(Int64.init)),
       defaultSteps: StableDiffusionPipeline.defaultSteps, prompt: prompt, seed: plan.seed,
       quality: plan.options.policyQuality)
-    let policy: any StepPolicy
-    if let wanted = plan.options.policy {
-      policy = try pipeline.policies.policy(wanted)
-    } else if let learned = pipeline.policy {
-      policy = learned
-    } else {
+    guard let policy else {
       return StepDecision(
         steps: question.defaultSteps, policy: "scheduler_default", reason: "the pipeline has no policy")
     }
@@ -218,22 +243,18 @@ struct Run {
       let speed = try pipeline.speeds.withLock { $0[form] } ?? measuredSpeed(predictor())
       let decoding = plan.options.decode ? speed.decodeMilliseconds * Double(plan.options.count) : 0
       let left = deadline * RunSpeed.usableShare - (Clock.milliseconds() - start) - decoding
-      // Solvers with inner evaluations call the network more often than they step.
-      func isPossible(_ steps: Int) throws -> Bool {
-        Double(try makeScheduler(steps: steps).timesteps.count) * speed.callMilliseconds <= left
+      let fitting = try speed.stepsFitting(into: left, atMost: decision.steps) { steps throws(Failure) in
+        try makeScheduler(steps: steps).timesteps.count
       }
-      var (possible, beyond) = (1, decision.steps + 1)
-      while beyond - possible > 1 {
-        let middle = (possible + beyond) / 2
-        if try isPossible(middle) { possible = middle } else { beyond = middle }
-      }
-      if possible == 1, try !isPossible(1) {
+      if fitting == 0 {
         callbacks.log?(.warning, "policy", "the deadline of \(deadline) ms is too short even for one step")
       }
+      let possible = max(1, fitting)
       var limited = decision.limited(to: possible)
       limited.facts["deadline_ms"] = deadline
       limited.facts["call_ms"] = speed.callMilliseconds
       limited.facts["decode_ms"] = decoding
+      limited.facts["left_ms"] = left
       limited.facts["steps_possible"] = Double(possible)
       return limited
     }
@@ -255,7 +276,8 @@ struct Run {
     // The first decoding is slower than those to come; it is only measured again where that costs little.
     for _ in 0..<2 {
       begin = Clock.milliseconds()
-      _ = try decoder.decode(latents, image: 0, scale: pipeline.folder.vaeScale, options: runOptions)
+      _ = try decoder.decode(
+        latents, image: 0, scale: pipeline.folder.vaeScale, tile: plan.options.vaeTiling, options: runOptions)
       speed.decodeMilliseconds = Clock.milliseconds() - begin
       if speed.decodeMilliseconds > 0.05 * plan.options.deadlineMilliseconds { break }
     }
@@ -279,7 +301,8 @@ struct Run {
     return try timed(.decode) {
       try callbacks.report(.decode, 0, of: count)
       return try (0..<count).map { image in
-        let pixels = try decoder.decode(latents, image: image, scale: pipeline.folder.vaeScale, options: runOptions)
+        let pixels = try decoder.decode(
+          latents, image: image, scale: pipeline.folder.vaeScale, tile: plan.options.vaeTiling, options: runOptions)
         try callbacks.report(.decode, image + 1, of: count)
         return pixels
       }

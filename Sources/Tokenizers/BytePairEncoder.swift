@@ -1,7 +1,7 @@
 import Support
 
-/// Byte-pair encoding of one word at a time: the word's bytes, the last one marked `</w>`, joined by the learned merges
-/// in the order of their ranks.
+/// Byte-pair encoding of one word at a time: the word's bytes, joined by the learned merges in the order of their ranks.
+/// CLIP marks the last byte with `</w>`, GPT-2 none.
 struct BytePairEncoder: Sendable {
   private struct Merge {
     var rank: UInt32
@@ -34,8 +34,10 @@ struct BytePairEncoder: Sendable {
   /// - Parameters:
   ///   - merges: pairs of tokens, most frequent first; `line` gives the place of each in the file for messages.
   ///   - unknown: the token of a byte that the vocabulary lacks.
+  ///   - endOfWord: what is written behind a word's last byte.
   init(
-    vocabulary: [String: Int], merges pairs: [(left: String, right: String, line: Int)], unknown: Int, file: String
+    vocabulary: [String: Int], merges pairs: [(left: String, right: String, line: Int)], unknown: Int,
+    endOfWord: String, file: String
   ) throws(Failure) {
     var merges: [UInt64: Merge] = [:]
     merges.reserveCapacity(pairs.count)
@@ -55,7 +57,7 @@ struct BytePairEncoder: Sendable {
     self.merges = merges
     let symbols = Self.byteCharacters.map { String($0) }
     inner = symbols.map { UInt32(vocabulary[$0] ?? unknown) }
-    final = symbols.map { UInt32(vocabulary[$0 + Self.endOfWord] ?? unknown) }
+    final = symbols.map { UInt32(vocabulary[$0 + endOfWord] ?? unknown) }
   }
 
   private static func key(_ left: UInt32, _ right: UInt32) -> UInt64 { UInt64(left) << 32 | UInt64(right) }

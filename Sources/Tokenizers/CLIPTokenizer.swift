@@ -8,7 +8,7 @@ import Support
 ///
 ///     let tokenizer = try CLIPTokenizer(folder: "model/tokenizer")
 ///     let prompt = try tokenizer.encodePadded("a photo of a cat")  // 77 ids for Stable Diffusion
-public final class CLIPTokenizer: Sendable {
+public final class CLIPTokenizer: BytePairTokenizer {
   /// The text encoder's number of positions (`model_max_length`), 77 where the configuration names none.
   public let maximumLength: Int
   /// Begins every encoded text.
@@ -44,6 +44,11 @@ public final class CLIPTokenizer: Sendable {
   }
 
   init(files: TokenizerFiles) throws(Failure) {
+    guard files.endOfWord == BytePairEncoder.endOfWord || !files.isCombined else {
+      throw Failure(
+        .unsupported, "the tokenizer is not CLIP's (end_of_word_suffix is not </w>)", component: "tokenizer",
+        file: files.vocabularyFile)
+    }
     let vocabulary = files.vocabulary
     func id(_ role: String, _ content: String) throws(Failure) -> Int {
       guard let id = files.ids[content] ?? vocabulary[content] else {
@@ -58,7 +63,8 @@ public final class CLIPTokenizer: Sendable {
     paddingID = try id("padding", files.padding)
     maximumLength = files.maximumLength
     encoder = try BytePairEncoder(
-      vocabulary: vocabulary, merges: files.merges, unknown: try id("unknown", files.unknown), file: files.mergesFile)
+      vocabulary: vocabulary, merges: files.merges, unknown: try id("unknown", files.unknown),
+      endOfWord: BytePairEncoder.endOfWord, file: files.mergesFile)
     var (raw, normalized) = (AddedTokenMatcher(), AddedTokenMatcher())
     for token in files.addedTokens {
       let id = try id("special", token.content)

@@ -16,6 +16,10 @@ struct TokenizerFiles {
   var unknown = "<|endoftext|>"
   var padding = "<|endoftext|>"
   var maximumLength = 77
+  /// What the vocabulary writes behind the last byte of a word: `</w>` in CLIP's, nothing in GPT-2's.
+  private(set) var endOfWord = BytePairEncoder.endOfWord
+  /// Whether everything comes from `tokenizer.json`.
+  private(set) var isCombined = false
 
   /// More tokens than any published vocabulary by a factor of ten.
   static let maximumTokens = 4_000_000
@@ -33,7 +37,9 @@ struct TokenizerFiles {
     } else {
       try readVocabulary(try JSON.parse(file: vocabularyFile))
       try readMerges()
+      if !vocabulary.keys.contains(where: { $0.hasSuffix(BytePairEncoder.endOfWord) }) { endOfWord = "" }
     }
+    if endOfWord.isEmpty { (beginning, maximumLength) = (end, 1024) }
     try readConfiguration(folder: folder, combined: tokenizer)
     try checkIDs()
   }
@@ -90,11 +96,8 @@ struct TokenizerFiles {
       throw Failure(
         .unsupported, "the tokenizer is no byte-pair encoding", component: "tokenizer", file: vocabularyFile)
     }
-    guard model["end_of_word_suffix"]?.string == BytePairEncoder.endOfWord else {
-      throw Failure(
-        .unsupported, "the tokenizer is not CLIP's (end_of_word_suffix is not </w>)", component: "tokenizer",
-        file: vocabularyFile)
-    }
+    isCombined = true
+    endOfWord = model["end_of_word_suffix"]?.string ?? ""
     try readVocabulary(model["vocab"])
     guard let entries = model["merges"]?.array else { throw corrupt("the model has no merges", mergesFile) }
     for (index, entry) in entries.enumerated() {

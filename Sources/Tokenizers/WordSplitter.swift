@@ -58,9 +58,9 @@ enum WordSplitter {
         start = end
         continue
       }
-      if first == "'", let contraction = contractions.first(where: { matches($0, text, at: start) }) {
-        body(start..<start + contraction.count)
-        start += contraction.count
+      if let length = contraction(text, at: start) {
+        body(start..<start + length)
+        start += length
         continue
       }
       let kind = classify(first)
@@ -71,6 +71,12 @@ enum WordSplitter {
       if kind != .space { body(start..<end) }
       start = end
     }
+  }
+
+  /// The length of an English contraction such as `'ll` at a place.
+  static func contraction(_ text: ArraySlice<Unicode.Scalar>, at start: Int) -> Int? {
+    guard text[start] == "'" else { return nil }
+    return contractions.first { matches($0, text, at: start) }?.count
   }
 
   private static func matches(_ pattern: [Unicode.Scalar], _ text: ArraySlice<Unicode.Scalar>, at start: Int) -> Bool {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -71,14 +70,25 @@ def test_a_fired_token_stops_every_run(pipeline):
 
 
 def test_a_token_stops_a_run_from_another_thread():
+    """In the middle of it: the run that is under way when the token is fired never returns. The best of some tries, since
+    the token may be fired in a run's last microseconds."""
     model = adadiff.Model(slow_model())
-    token = adadiff.CancelToken()
-    threading.Timer(0.1, token.fire).start()
-    start = time.monotonic()
-    with pytest.raises(adadiff.Cancelled):
-        for _ in range(1000):
-            model.run({"x": np.eye(256, dtype=np.float32)}, cancel=token)
-    assert time.monotonic() - start < 5
+
+    def runs_ended_after_firing() -> int:
+        token, ended, ended_when_fired = adadiff.CancelToken(), 0, []
+
+        def fire() -> None:
+            ended_when_fired.append(ended)
+            token.fire()
+
+        threading.Timer(0.1, fire).start()
+        with pytest.raises(adadiff.Cancelled):
+            for _ in range(1000):
+                model.run({"x": np.eye(256, dtype=np.float32)}, cancel=token)
+                ended += 1
+        return ended - ended_when_fired[0]
+
+    assert min(runs_ended_after_firing() for _ in range(3)) == 0
 
 
 @pytest.fixture(autouse=True)

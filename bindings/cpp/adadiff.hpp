@@ -81,6 +81,8 @@ class Options {
   /// Return false to stop the run.
   using ProgressCallback = std::function<bool(const adadiff_progress &)>;
   using PreviewCallback = std::function<bool(const adadiff_preview &)>;
+  /// Returns how good the picture is: larger is better, finite.
+  using ScoreCallback = std::function<double(const adadiff_scoring &)>;
 
   Options() : handle_(adadiff_options_new()), state_(std::make_unique<State>()) {
     if (!handle_) throw std::bad_alloc();
@@ -125,6 +127,12 @@ class Options {
                   static_cast<void *>(state_.get()));
     return *this;
   }
+  /// The scorer "host" of `policy::collect`.
+  Options &on_score(ScoreCallback callback) {
+    state_->score = std::move(callback);
+    detail::check(adadiff_options_set_scorer, handle_.get(), &State::forward_score, static_cast<void *>(state_.get()));
+    return *this;
+  }
   Options &cancel_with(const CancelToken &token) {
     detail::check(adadiff_options_set_cancel_token, handle_.get(), token.get());
     return *this;
@@ -139,13 +147,14 @@ class Options {
   struct State {
     ProgressCallback progress;
     PreviewCallback preview;
+    ScoreCallback score;
     std::exception_ptr exception;
 
-    template <typename Callback, typename Report>
-    std::int32_t answer(const Callback &callback, const Report *report) noexcept {
+    template <typename Body>
+    std::int32_t answer(Body body) noexcept {
       // An exception must not unwind through the library's frames.
       try {
-        return callback(*report) ? ADADIFF_CALLBACK_CONTINUE : ADADIFF_CALLBACK_STOP;
+        return body() ? ADADIFF_CALLBACK_CONTINUE : ADADIFF_CALLBACK_STOP;
       } catch (...) {
         exception = std::current_exception();
         return ADADIFF_CALLBACK_ERROR;
@@ -153,11 +162,18 @@ class Options {
     }
     static std::int32_t forward_progress(const adadiff_progress *report, void *user) noexcept {
       auto *state = static_cast<State *>(user);
-      return state->answer(state->progress, report);
+      return state->answer([=] { return state->progress(*report); });
     }
     static std::int32_t forward_preview(const adadiff_preview *report, void *user) noexcept {
       auto *state = static_cast<State *>(user);
-      return state->answer(state->preview, report);
+      return state->answer([=] { return state->preview(*report); });
+    }
+    static std::int32_t forward_score(adadiff_scoring *scoring, void *user) noexcept {
+      auto *state = static_cast<State *>(user);
+      return state->answer([=] {
+        scoring->score = state->score(*scoring);
+        return true;
+      });
     }
   };
 
@@ -288,6 +304,41 @@ class Model {
  private:
   detail::Owner<adadiff_model, adadiff_model_free> handle_;
 };
+
+/// How many steps a prompt deserves: decide, collect rewards, train, compare. Every call returns its report, a JSON object;
+/// settings are options (`train_epochs`, `collect_step_set`, …), documented in docs/adaptive-steps.md.
+namespace policy {
+namespace detail {
+template <typename Function, typename... Paths>
+std::string report(const Pipeline &pipeline, const Options &options, Function function, const Paths &...paths) {
+  return Tensors(adadiff::detail::make<adadiff_tensors>(options, function,
+                                                        const_cast<const adadiff_pipeline *>(pipeline.get()),
+                                                        paths.c_str()...))
+      .report();
+}
+}  // namespace detail
+
+/// The steps that the policy would take for a prompt, and why; no picture is made.
+inline std::string decide(const Pipeline &pipeline, const std::string &prompt, const Options &options = Options()) {
+  return detail::report(pipeline, options, adadiff_policy_decide, prompt);
+}
+/// Makes and scores pictures of every prompt in a file (one per line) at every number of steps, into a CSV table. Rows
+/// that are there are not made again.
+inline std::string collect(const Pipeline &pipeline, const std::string &prompts_path, const std::string &table_path,
+                           const Options &options = Options()) {
+  return detail::report(pipeline, options, adadiff_policy_collect, prompts_path, table_path);
+}
+/// Trains a policy on a table and writes it into a folder.
+inline std::string train(const Pipeline &pipeline, const std::string &table_path, const std::string &output_folder,
+                         const Options &options = Options()) {
+  return detail::report(pipeline, options, adadiff_policy_train, table_path, output_folder);
+}
+/// Compares policies on a table.
+inline std::string evaluate(const Pipeline &pipeline, const std::string &table_path,
+                            const Options &options = Options()) {
+  return detail::report(pipeline, options, adadiff_policy_evaluate, table_path);
+}
+}  // namespace policy
 
 /// A float view for `Model::run`; name, sizes and data must outlive the call.
 inline adadiff_tensor view(const char *name, const std::vector<std::int64_t> &dims, std::vector<float> &data) {

@@ -56,6 +56,9 @@ public struct SkipMask: Sendable, Equatable {
     }
   }
 
+  /// Calls without any part of the network.
+  public var skips: Int { entries.count { $0 != .run && $0 != .partial } }
+
   public var text: String {
     String(
       entries.map { entry -> Character in

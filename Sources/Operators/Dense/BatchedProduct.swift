@@ -41,8 +41,8 @@ struct BatchedProduct {
       let matrix = PackedMatrix(depth: k, columns: n, kernels: kernels, panels: packed + bIndex[item] * packedCount)
       let product = MatrixProduct(rows: m, b: matrix, c: c + item * m * n, cStride: n)
       product.block(
-        slot: slot, task: part, partition, scratch: blocks + slot * MatrixProduct.slotFloatCount(kernels),
-        .rows(of: a + aIndex[item] * m * k, stride: k, depth: k, kernels))
+        task: part, partition, scratch: blocks + slot * MatrixProduct.slotFloatCount(kernels),
+        MatrixRows(a: a + aIndex[item] * m * k, stride: k, depth: k, kernels: kernels))
     }
   }
 }

@@ -6,6 +6,12 @@ import Support
 /// Products of 8-bit integers, exact: the float32 kernels multiply blocks of at most 256 values between −255 and 255,
 /// whose sums stay below 2^24 = 16,777,216 (256 · 255² = 16,646,400), and 32-bit integers add up the blocks.
 struct ByteProduct {
+  /// Copies rows `rowStart ..< rowStart + rows` of A, columns `kStart ..< kStart + depth`, to `target` with row distance
+  /// `gemm.rowStride`. `slot` tells the thread's scratch memory apart.
+  typealias RowSource = (
+    _ slot: Int, _ rowStart: Int, _ rows: Int, _ kStart: Int, _ depth: Int, _ target: UnsafeMutablePointer<Float>
+  ) -> Void
+
   var rows: Int
   /// B minus its zero points, as floats.
   var b: PackedMatrix
@@ -41,9 +47,7 @@ struct ByteProduct {
       var k = 0
       repeat {
         let depth = min(g.blockDepth, b.depth - k)
-        source.pack(
-          slot, rowStart, height, k, depth,
-          PackedRows(words: packedA, distance: g.rowStride, format: .float32, kernels: kernels))
+        source(slot, rowStart, height, k, depth, packedA)
         for panel in firstPanel..<min(b.panelCount, firstPanel + partition.panelsPerTask) {
           let column = panel * g.tileColumns
           let width = min(g.tileColumns, b.columns - column)

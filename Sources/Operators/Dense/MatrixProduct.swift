@@ -86,17 +86,19 @@ struct MatrixProduct {
   }
 
   /// `slots` places of `slotFloatCount` floats each in `scratch`.
-  func run(context: RunContext, slots: Int, scratch: UnsafeMutablePointer<Float>, _ source: RowSource) throws {
+  func run(
+    context: RunContext, slots: Int, scratch: UnsafeMutablePointer<Float>, _ source: some RowSource
+  ) throws {
     guard rows > 0, b.columns > 0 else { return }
     let partition = Partition(rows: rows, depth: b.words, panels: b.panelCount, threads: slots, kernels: kernels)
     try runTasks(partition.count, slots: slots, context: context) { slot, task in
-      block(slot: slot, task: task, partition, scratch: scratch + slot * Self.slotFloatCount(kernels), source)
+      block(task: task, partition, scratch: scratch + slot * Self.slotFloatCount(kernels), source)
     }
   }
 
   /// One task of `partition`. All panels see the packed piece of A before the next piece replaces it.
   func block(
-    slot: Int, task: Int, _ partition: Partition, scratch: UnsafeMutablePointer<Float>, _ source: RowSource
+    task: Int, _ partition: Partition, scratch: UnsafeMutablePointer<Float>, _ source: some RowSource
   ) {
     let g = kernels.gemm
     let (rowStart, firstPanel) = partition.place(task)
@@ -116,7 +118,7 @@ struct MatrixProduct {
         let target = PackedRows(
           words: packedA + index * blockStride, distance: g.rowStride, format: b.format, kernels: kernels,
           factors: rowFactors)
-        source.packBlock(k / g.blockDepth, slot: slot, rowStart: rowStart, rows: rows, depth: b.depth, target)
+        source.packBlock(k / g.blockDepth, rowStart: rowStart, rows: rows, depth: b.depth, target)
       }
       let last = end == b.words
       for panel in panels {
@@ -146,5 +148,22 @@ struct MatrixProduct {
       }
       first = end
     } while first < b.words
+  }
+
+  /// A is a plain row-major matrix.
+  func run(
+    context: RunContext, slots: Int, scratch: UnsafeMutablePointer<Float>, rowsOf a: UnsafePointer<Float>, stride: Int
+  ) throws {
+    try run(
+      context: context, slots: slots, scratch: scratch,
+      MatrixRows(a: a, stride: stride, depth: b.depth, kernels: kernels))
+  }
+
+  /// A is stored transposed: element (row, k) at `a[k * stride + row]`.
+  func run(
+    context: RunContext, slots: Int, scratch: UnsafeMutablePointer<Float>, columnsOf a: UnsafePointer<Float>,
+    stride: Int
+  ) throws {
+    try run(context: context, slots: slots, scratch: scratch, TransposedRows(a: a, stride: stride))
   }
 }

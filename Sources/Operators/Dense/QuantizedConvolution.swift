@@ -74,7 +74,7 @@ struct QuantizedConvolution: Operator {
         rows: shape.rows, b: matrix, c: sums + group * shape.groupOut, cStride: shape.outChannels)
       try product.run(
         context: context, slots: slots, scratch: blocks,
-        gather(ByteSource(x), zero: xZero, group: group, shape))
+        gather(ByteSource(x), zero: xZero, group: group, shape, distance: kernels.gemm.rowStride))
     }
     try finish(sums, shape, inputs, y)
   }
@@ -94,14 +94,16 @@ struct QuantizedConvolution: Operator {
   }
 
   /// Padding is the zero point, which is 0 after it has been subtracted.
-  private func gather(_ x: ByteSource, zero: Int32, group: Int, _ shape: ConvolutionShape) -> RowSource {
+  private func gather(
+    _ x: ByteSource, zero: Int32, group: Int, _ shape: ConvolutionShape, distance: Int
+  ) -> ByteProduct.RowSource {
     let w = shape.window
     let channels = shape.groupIn
-    return RowSource { _, rowStart, rows, kStart, depth, packed in
+    return { _, rowStart, rows, kStart, depth, packed in
       var place = OutputPlace(row: rowStart, window: w)
       for row in 0..<rows {
         let firstPlane = place.image * shape.inChannels + group * channels
-        let target = packed.words + row * packed.distance
+        let target = packed + row * distance
         for k in 0..<depth {
           let (tap, channel) = (kStart + k).quotientAndRemainder(dividingBy: channels)
           let (plane, kx) = tap.quotientAndRemainder(dividingBy: w.kernel.x)

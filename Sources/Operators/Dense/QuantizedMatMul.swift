@@ -91,13 +91,13 @@ struct QuantizedMatMul: Operator {
       let product = ByteProduct(
         rows: shape.m, b: matrix, c: products + item * shape.m * shape.n, cStride: shape.n)
       let base = aIndex[item] * shape.m * shape.k
-      let source = RowSource { _, start, rows, k, depth, target in
+      let distance = kernels.gemm.rowStride
+      try product.run(context: context, slots: slots, scratch: blocks) { _, start, rows, k, depth, target in
         for r in 0..<rows {
           let zero = aZero.count == 1 ? aZero[0] : aZero[start + r]
-          left.copy(base + (start + r) * shape.k + k, depth, minus: zero, to: target.words + r * target.distance)
+          left.copy(base + (start + r) * shape.k + k, depth, minus: zero, to: target + r * distance)
         }
       }
-      try product.run(context: context, slots: slots, scratch: blocks, source)
     }
     if linear { try requantize(products, shape, inputs, y) }
   }

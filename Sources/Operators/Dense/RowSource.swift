@@ -1,61 +1,62 @@
 import KernelTable
 
-/// Where the rows of A of a packed product come from.
-struct RowSource {
-  /// Writes rows `rowStart ..< rowStart + rows` of A, columns `kStart ..< kStart + depth`. `slot` tells the thread's scratch
-  /// memory apart.
-  typealias Pack = (
-    _ slot: Int, _ rowStart: Int, _ rows: Int, _ kStart: Int, _ depth: Int, _ target: PackedRows
-  ) -> Void
-  /// Largest magnitudes of rows `rowStart ..< rowStart + rows` over all columns.
-  typealias Magnitudes = (_ rowStart: Int, _ rows: Int, _ target: UnsafeMutablePointer<Float>) -> Void
+/// Where the rows of A of a packed product come from. Generic code over it allocates nothing.
+protocol RowSource {
+  /// Writes rows `rowStart ..< rowStart + rows` of A, columns `kStart ..< kStart + depth`.
+  func pack(_ rowStart: Int, _ rows: Int, _ kStart: Int, _ depth: Int, _ target: PackedRows)
 
-  let pack: Pack
-  /// Nil for sources that are never multiplied with int8.
-  let magnitudes: Magnitudes?
+  /// Largest magnitudes of rows `rowStart ..< rowStart + rows` over all columns: for int8.
+  func magnitudes(_ rowStart: Int, _ rows: Int, _ target: UnsafeMutablePointer<Float>)
+}
 
-  init(magnitudes: Magnitudes? = nil, pack: @escaping Pack) {
-    self.pack = pack
-    self.magnitudes = magnitudes
-  }
-
+extension RowSource {
   /// Scales and factors to integers of some rows for int8.
   func quantize(
     _ rowStart: Int, _ rows: Int, scales: UnsafeMutablePointer<Float>, factors: UnsafeMutablePointer<Float>
   ) {
-    magnitudes?(rowStart, rows, scales)
+    magnitudes(rowStart, rows, scales)
     for row in 0..<rows { (scales[row], factors[row]) = PackedMatrix.quantization(scales[row]) }
   }
 
   /// Packs the block of K with that number, padded to whole words, from rows of `depth` elements.
-  func packBlock(_ block: Int, slot: Int, rowStart: Int, rows: Int, depth: Int, _ target: PackedRows) {
+  func packBlock(_ block: Int, rowStart: Int, rows: Int, depth: Int, _ target: PackedRows) {
     let limit = target.kernels.gemm.blockDepth * target.format.elementsPerWord
     let count = min(limit, depth - block * limit)
-    pack(slot, rowStart, rows, block * limit, count, target)
+    pack(rowStart, rows, block * limit, count, target)
     target.pad(rows: rows, depth: count)
   }
+}
 
-  /// The rows of a plain row-major matrix of `depth` columns.
-  static func rows(of a: UnsafePointer<Float>, stride: Int, depth: Int, _ kernels: KernelTable) -> RowSource {
-    RowSource(
-      magnitudes: { rowStart, rows, target in
-        for row in 0..<rows { target[row] = kernels.narrow.magnitude(a + (rowStart + row) * stride, depth) }
-      },
-      pack: { _, rowStart, rows, kStart, depth, target in
-        for row in 0..<rows {
-          target.write(a + (rowStart + row) * stride + kStart, count: depth, row: row, at: 0)
-        }
-      })
+/// The rows of a row-major matrix of `depth` columns.
+struct MatrixRows: RowSource {
+  let a: UnsafePointer<Float>
+  let stride: Int
+  let depth: Int
+  let kernels: KernelTable
+
+  func pack(_ rowStart: Int, _ rows: Int, _ kStart: Int, _ depth: Int, _ target: PackedRows) {
+    for row in 0..<rows { target.write(a + (rowStart + row) * stride + kStart, count: depth, row: row, at: 0) }
   }
 
-  /// The rows of a matrix stored transposed: element (row, k) at `a[k * stride + row]`. float32 only.
-  static func rows(ofTransposed a: UnsafePointer<Float>, stride: Int) -> RowSource {
-    RowSource { _, rowStart, rows, kStart, depth, target in
-      for k in 0..<depth {
-        let source = a + (kStart + k) * stride + rowStart
-        for row in 0..<rows { target.words[row * target.distance + k] = source[row] }
-      }
+  func magnitudes(_ rowStart: Int, _ rows: Int, _ target: UnsafeMutablePointer<Float>) {
+    for row in 0..<rows { target[row] = kernels.narrow.magnitude(a + (rowStart + row) * stride, depth) }
+  }
+}
+
+/// The rows of a matrix stored transposed: element (row, k) at `a[k * stride + row]`. float32 only.
+struct TransposedRows: RowSource {
+  let a: UnsafePointer<Float>
+  let stride: Int
+
+  func pack(_ rowStart: Int, _ rows: Int, _ kStart: Int, _ depth: Int, _ target: PackedRows) {
+    for k in 0..<depth {
+      let source = a + (kStart + k) * stride + rowStart
+      for row in 0..<rows { target.words[row * target.distance + k] = source[row] }
     }
+  }
+
+  func magnitudes(_ rowStart: Int, _ rows: Int, _ target: UnsafeMutablePointer<Float>) {
+    target.update(repeating: .nan, count: rows)
   }
 }
 

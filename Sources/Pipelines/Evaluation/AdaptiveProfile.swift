@@ -20,6 +20,9 @@ public struct AdaptiveProfile: Sendable, Equatable {
     /// Of the sampling loop, on the machine that calibrated.
     public var milliseconds: Double
 
+    /// Only fewer steps.
+    public var isPlain: Bool { skip.isEmpty && cache.isEmpty }
+
     public init(_ result: EvaluationResult, steps: Int) {
       let quality = MeanInterval(result.psnr)
       name = result.row.name

@@ -32,6 +32,13 @@ public struct Calibration {
     return rows
   }
 
+  /// The run with noise that no evaluation of these options draws: masks are searched on it and measured without it.
+  public static func otherNoise(_ options: GenerationOptions) -> GenerationOptions {
+    var other = options
+    other.seed = (options.seed ?? 0) &+ 1_000_000
+    return other
+  }
+
   /// Everything that calibration tries for a full run of `steps`; `branches` are the network's skip connections.
   public func candidates(callbacks: RunCallbacks) throws -> [EvaluationRow] {
     guard case .fixed(let steps) = options.steps else {
@@ -55,7 +62,7 @@ public struct Calibration {
       }
     }
     let recorded = try RecordedTrajectories(
-      prompts: prompts, pipeline: pipeline, options: options, callbacks: callbacks)
+      prompts: prompts, pipeline: pipeline, options: Self.otherNoise(options), callbacks: callbacks)
     // A mask needs a call in every stretch of seven.
     let masked = counts.filter { $0 * 7 >= recorded.calls && $0 <= recorded.calls }
     rows += try Self.maskRows(

@@ -43,8 +43,12 @@ public struct EvaluationResult: Sendable {
       "psnr": interval(psnr), "latent_error": interval(latentError),
       "network_calls": interval(calls.map(Double.init)), "partial_calls": interval(partialCalls.map(Double.init)),
       "denoise_ms": interval(milliseconds),
-      "psnr_by_prompt": .array(psnr.map { JSON($0.isFinite ? $0 : 100) }),
-      "calls_by_prompt": .array(calls.map { JSON($0) }),
+      // Null: the picture is the full run's.
+      "psnr_by_prompt": .array(psnr.map { $0.isFinite ? JSON($0) : .null }),
+      "latent_error_by_prompt": .array(latentError.map { JSON($0) }),
+      "network_calls_by_prompt": .array(calls.map { JSON($0) }),
+      "partial_calls_by_prompt": .array(partialCalls.map { JSON($0) }),
+      "denoise_ms_by_prompt": .array(milliseconds.map { JSON($0) }),
       "masks": .array(masks.map { JSON($0) }), "error_by_call": .array(errorByCall.map { JSON($0) }),
     ])
   }

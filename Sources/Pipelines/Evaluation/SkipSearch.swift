@@ -3,6 +3,24 @@ import Glibc
 import Graph
 import Support
 
+/// A rule's path of one prompt beside the searched one with as many skips.
+public struct PathComparison: Sendable {
+  public var rule: String
+  public var mask: SkipMask
+  public var searched: SkipSearch.Path
+  /// Pearson's χ² of the 2×2 table of skips, its p-value under independence, the share of equal decisions.
+  public var chiSquare: (value: Double, probability: Double, agreement: Double)
+
+  public var json: JSON {
+    .object([
+      "rule": JSON(rule), "mask": JSON(mask.text), "searched": JSON(searched.mask.text),
+      "searched_error": JSON(searched.error), "skips": JSON(mask.skips), "searched_skips": JSON(searched.mask.skips),
+      "chi_square": JSON(chiSquare.value), "p_value": JSON(chiSquare.probability),
+      "agreement": JSON(chiSquare.agreement),
+    ])
+  }
+}
+
 /// Oracles: what the best skip path of a prompt would have been.
 public enum SkipSearch {
   /// One path and how far its final latents are from the full run's.
@@ -55,6 +73,27 @@ public enum SkipSearch {
       single.skip = try SkipSettings("fixed-mask:mask=\(mask.text)\(more)")
       let result = try session.generate(prompt: prompt, options: single, callbacks: callbacks)
       return PictureQuality.relativeError(result.latents, reference.latents)
+    }
+  }
+
+  /// What `rules` skip for the prompt beside the searched `paths` (of ``greedy``): each the one with as many skips, else the
+  /// longest.
+  public static func compare(
+    _ paths: [Path], rules: [String], prompt: String, pipeline: StableDiffusionPipeline, options: GenerationOptions,
+    callbacks: RunCallbacks
+  ) throws -> [PathComparison] {
+    guard let longest = paths.last else { return [] }
+    let session = Session(pipeline: pipeline)
+    return try rules.map { rule in
+      var single = options
+      single.skip = try SkipSettings(rule)
+      single.cache = nil
+      single.decode = false
+      let mask = try SkipMask(
+        session.generate(prompt: prompt, options: single, callbacks: callbacks).report.mask)
+      let searched = paths.first { $0.mask.skips == mask.skips } ?? longest
+      return PathComparison(
+        rule: rule, mask: mask, searched: searched, chiSquare: chiSquare(mask, searched.mask))
     }
   }
 

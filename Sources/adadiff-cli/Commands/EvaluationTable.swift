@@ -19,10 +19,8 @@ enum StandardRows {
       EvaluationRow("step control .03", skip: "step-control:tolerance=0.03"),
     ]
     rows += [2, 3, 5].map { EvaluationRow("DeepCache N=\($0)", cache: "deepcache:interval=\($0)") }
-    for share in [0.3, 0.4, 0.5, 0.6] {
-      let fewer = max(1, Int((Double(steps) * share).rounded()))
-      rows.append(EvaluationRow("\(fewer) plain steps", steps: fewer))
-    }
+    let fewer = Set([0.3, 0.4, 0.5, 0.6].map { max(1, Int((Double(steps) * $0).rounded())) })
+    rows += fewer.sorted().map { EvaluationRow("\($0) plain steps", steps: $0) }
     if ablation {
       for delta in ["0.005", "0.01", "0.02", "0.04"] {
         for cap in [1, 2, 4, 6] {

@@ -63,8 +63,8 @@ struct SkipSearchCommand: ParsableCommand {
     help: ArgumentHelp("How fast the network forgets early errors, in powers of the noise level.", valueName: "p"))
   var contraction = 1.0
 
-  @Option(help: ArgumentHelp("Rule whose paths are compared with greedy ones.", valueName: "rule"))
-  var rule = "third-order"
+  @Option(help: ArgumentHelp("Rule whose paths are compared with greedy ones; repeatable.", valueName: "rule"))
+  var rule = ["third-order"]
 
   @OptionGroup(title: "Output") var outputOptions: OutputOptions
 
@@ -112,31 +112,30 @@ struct SkipSearchCommand: ParsableCommand {
         prompt: text, skips: skips, maximumSkips: maxSkip,
         settings: "order=\(order),correct=\(correct ? "auto" : "false")",
         pipeline: pipeline, options: single, callbacks: callbacks)
-      single.skip = try SkipSettings(rule)
-      single.decode = false
-      let estimated = try Session(pipeline: pipeline).generate(prompt: text, options: single, callbacks: callbacks)
-      let mask = try SkipMask(estimated.report.mask)
-      let skipped = mask.entries.count { $0 != .run }
-      guard let searched = paths.first(where: { $0.mask.entries.count { $0 != .run } == skipped }) ?? paths.last else {
-        continue
-      }
-      let comparison = SkipSearch.chiSquare(mask, searched.mask)
-      results.append(
-        .object([
-          "prompt": JSON(text), "greedy": JSON(searched.mask.text), "error": JSON(searched.error),
-          "rule": JSON(mask.text), "chi_square": JSON(comparison.value), "p_value": JSON(comparison.probability),
-          "agreement": JSON(comparison.agreement),
-          "errors_by_skips": .array(paths.map { JSON($0.error) }),
-        ]))
+      let comparisons = try SkipSearch.compare(
+        paths, rules: rule, prompt: text, pipeline: pipeline, options: single, callbacks: callbacks)
+      results.append(SearchedPaths.json(prompt: text, paths, comparisons))
       guard !outputOptions.json else { continue }
       Terminal.print(text)
-      Terminal.print("  greedy  \(searched.mask.text)  error \(rounded(searched.error, digits: 4))")
-      Terminal.print("  rule    \(mask.text)")
-      Terminal.print(
-        "  χ² \(rounded(comparison.value, digits: 2)), p \(rounded(comparison.probability, digits: 4)), "
-          + "equal decisions \(rounded(comparison.agreement * 100, digits: 0)) %")
+      for it in comparisons {
+        Terminal.print("  greedy  \(it.searched.mask.text)  error \(rounded(it.searched.error, digits: 4))")
+        Terminal.print("  rule    \(it.mask.text)  \(it.rule)")
+        Terminal.print(
+          "  χ² \(rounded(it.chiSquare.value, digits: 2)), p \(rounded(it.chiSquare.probability, digits: 4)), "
+            + "equal decisions \(rounded(it.chiSquare.agreement * 100, digits: 0)) %")
+      }
     }
     if outputOptions.json { Terminal.print(JSON.object(["paths": .array(results)]).text) }
+  }
+}
+
+/// A prompt's greedily searched paths in JSON.
+enum SearchedPaths {
+  static func json(prompt: String, _ paths: [SkipSearch.Path], _ comparisons: [PathComparison]) -> JSON {
+    .object([
+      "prompt": JSON(prompt), "errors_by_skips": .array(paths.map { JSON($0.error) }),
+      "comparisons": .array(comparisons.map(\.json)),
+    ])
   }
 }
 

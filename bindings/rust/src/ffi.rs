@@ -50,6 +50,20 @@ pub struct adadiff_tensor {
     pub byte_count: usize,
 }
 
+#[repr(C)]
+pub struct adadiff_scoring {
+    pub struct_size: usize,
+    pub prompt: *const c_char,
+    pub steps: i64,
+    pub seed: i64,
+    pub width: i32,
+    pub height: i32,
+    pub channels: i32,
+    pub pixels: *const u8,
+    pub score: f64,
+}
+
+pub type ScoreCallback = Option<unsafe extern "C" fn(*mut adadiff_scoring, *mut c_void) -> i32>;
 pub type ProgressCallback = Option<unsafe extern "C" fn(*const adadiff_progress, *mut c_void) -> i32>;
 pub type PreviewCallback = Option<unsafe extern "C" fn(*const adadiff_preview, *mut c_void) -> i32>;
 type Error = *mut *mut adadiff_error;
@@ -110,6 +124,12 @@ extern "C" {
         user: *mut c_void,
         error: Error,
     ) -> i32;
+    pub fn adadiff_options_set_scorer(
+        options: *mut adadiff_options,
+        callback: ScoreCallback,
+        user: *mut c_void,
+        error: Error,
+    ) -> i32;
     pub fn adadiff_options_set_cancel_token(
         options: *mut adadiff_options,
         token: *mut adadiff_cancel_token,
@@ -123,6 +143,7 @@ extern "C" {
         view: *mut adadiff_tensor,
         error: Error,
     ) -> i32;
+    pub fn adadiff_tensors_report(tensors: *const adadiff_tensors) -> *const c_char;
     pub fn adadiff_tensors_free(tensors: *mut adadiff_tensors);
 
     pub fn adadiff_model_open(
@@ -152,6 +173,37 @@ extern "C" {
     ) -> i32;
     pub fn adadiff_pipeline_free(pipeline: *mut adadiff_pipeline);
     pub fn adadiff_pipeline_info(pipeline: *const adadiff_pipeline) -> *const c_char;
+
+    pub fn adadiff_policy_decide(
+        pipeline: *const adadiff_pipeline,
+        prompt: *const c_char,
+        options: *const adadiff_options,
+        decision: *mut *mut adadiff_tensors,
+        error: Error,
+    ) -> i32;
+    pub fn adadiff_policy_collect(
+        pipeline: *const adadiff_pipeline,
+        prompts_path: *const c_char,
+        table_path: *const c_char,
+        options: *const adadiff_options,
+        summary: *mut *mut adadiff_tensors,
+        error: Error,
+    ) -> i32;
+    pub fn adadiff_policy_train(
+        pipeline: *const adadiff_pipeline,
+        table_path: *const c_char,
+        output_folder: *const c_char,
+        options: *const adadiff_options,
+        summary: *mut *mut adadiff_tensors,
+        error: Error,
+    ) -> i32;
+    pub fn adadiff_policy_evaluate(
+        pipeline: *const adadiff_pipeline,
+        table_path: *const c_char,
+        options: *const adadiff_options,
+        summary: *mut *mut adadiff_tensors,
+        error: Error,
+    ) -> i32;
 
     pub fn adadiff_session_new(
         pipeline: *const adadiff_pipeline,

@@ -14,10 +14,11 @@ mod ffi;
 mod model;
 mod options;
 mod pipeline;
+pub mod policy;
 
 pub use error::{Error, Status};
 pub use model::{ElementType, Model, Tensor, TensorView};
-pub use options::{CancelToken, Flow, Options, Preview, Progress};
+pub use options::{CancelToken, Flow, Options, Preview, Progress, Scoring};
 pub use pipeline::{Image, Pipeline, Result, Session};
 
 /// Version of the loaded library.

@@ -83,10 +83,23 @@ pub struct Preview<'a> {
     pub predicted_original: Option<&'a [f32]>,
 }
 
+/// A picture to judge; the slice lives during the callback.
+#[derive(Debug)]
+pub struct Scoring<'a> {
+    pub prompt: String,
+    /// Sampling steps and seed of the picture.
+    pub steps: i64,
+    pub seed: i64,
+    /// (height, width, channels) of the pixels, top row first.
+    pub shape: [usize; 3],
+    pub pixels: &'a [u8],
+}
+
 #[derive(Default)]
 struct Callbacks {
     progress: Option<Box<dyn FnMut(&Progress) -> Flow + Send>>,
     preview: Option<Box<dyn FnMut(&Preview<'_>) -> Flow + Send>>,
+    score: Option<Box<dyn FnMut(&Scoring<'_>) -> f64 + Send>>,
     panic: Option<Box<dyn Any + Send>>,
 }
 
@@ -188,6 +201,19 @@ impl Options {
         Ok(self)
     }
 
+    /// The scorer "host" of `policy::collect`: larger is better, finite. A panic continues in the caller.
+    pub fn on_score(
+        &mut self,
+        callback: impl FnMut(&Scoring<'_>) -> f64 + Send + 'static,
+    ) -> Result<&mut Options, Error> {
+        // SAFETY: as in `on_progress`.
+        unsafe { (*self.callbacks).score = Some(Box::new(callback)) };
+        check(|error| unsafe {
+            ffi::adadiff_options_set_scorer(self.handle, Some(forward_score), self.callbacks.cast(), error)
+        })?;
+        Ok(self)
+    }
+
     pub fn cancel_with(&mut self, token: &CancelToken) -> Result<&mut Options, Error> {
         check(|error| unsafe { ffi::adadiff_options_set_cancel_token(self.handle, token.0, error) })?;
         Ok(self)
@@ -264,4 +290,21 @@ unsafe extern "C" fn forward_preview(report: *const ffi::adadiff_preview, user: 
             .then(|| slice::from_raw_parts(report.predicted_original, count)),
     };
     guarded(callbacks, |callbacks| callbacks.preview.as_mut().map_or(Flow::Continue, |body| body(&preview)))
+}
+
+unsafe extern "C" fn forward_score(report: *mut ffi::adadiff_scoring, user: *mut c_void) -> i32 {
+    // SAFETY: as above; the pixels have the size that the report tells, and `score` is the callback's to write.
+    let (report, callbacks) = (&mut *report, &mut *user.cast::<Callbacks>());
+    let shape = [report.height, report.width, report.channels].map(|size| size as usize);
+    let scoring = Scoring {
+        prompt: text(report.prompt).unwrap_or_default(),
+        steps: report.steps,
+        seed: report.seed,
+        shape,
+        pixels: slice::from_raw_parts(report.pixels, shape.iter().product()),
+    };
+    guarded(callbacks, |callbacks| {
+        report.score = callbacks.score.as_mut().map_or(f64::NAN, |body| body(&scoring));
+        Flow::Continue
+    })
 }

@@ -3,7 +3,7 @@ use crate::{ffi, Error, Options, Status};
 use std::{ptr, slice};
 
 /// Weights and settings of a diffusion pipeline. Immutable; threads share it, each with a session of its own.
-pub struct Pipeline(*mut ffi::adadiff_pipeline);
+pub struct Pipeline(pub(crate) *mut ffi::adadiff_pipeline);
 
 // SAFETY: the header promises that a pipeline is immutable, thread-safe, and not tied to the thread that opened it.
 unsafe impl Send for Pipeline {}
