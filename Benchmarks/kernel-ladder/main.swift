@@ -37,8 +37,7 @@ do {
   let lastOnly = guardFile != nil || recordFile != nil
   let pool = ThreadPool(threads: 1)
   var peak = try MachinePeak.measure(pool: pool)
-  // The ladders are float32, whose kernels avx512_bf16 shares with avx512.
-  let isa = Kernels.current.name.description.replacing("_bf16", with: "")
+  let isa = Kernels.current.name.description
   let ladders = try Ladder.all(small: false).filter { ladder in wanted.map { ladder.name.contains($0) } ?? true }
   var best = [Double](repeating: .infinity, count: ladders.count)
   // Peaks and times of the best of several rounds: other work on the machine then has to hit the same thing in all.
