@@ -110,7 +110,8 @@ let package = Package(
       name: "Ladder", dependencies: ["Support", "Graph", "KernelTable", "Kernels", "Operators"],
       path: "Benchmarks/Ladder", swiftSettings: engine),
     .executableTarget(
-      name: "kernel-ladder", dependencies: ["Ladder", "Kernels", "Support"], path: "Benchmarks/kernel-ladder",
+      name: "kernel-ladder", dependencies: ["Ladder", "Kernels", "Operators", "Support"],
+      path: "Benchmarks/kernel-ladder",
       swiftSettings: engine),
     .testTarget(name: "LadderTests", dependencies: ["Ladder"], swiftSettings: engine),
     .testTarget(name: "NumpyFilesTests", dependencies: ["NumpyFiles", "Support"], swiftSettings: engine),
@@ -118,14 +119,18 @@ let package = Package(
       name: "PictureFilesTests", dependencies: ["PictureFiles", "CLibPNG", "Support"], swiftSettings: engine),
     .testTarget(name: "SupportTests", dependencies: ["Support"]),
     .testTarget(name: "GraphTests", dependencies: ["Graph", "OnnxWriter", "Support"]),
-    .testTarget(name: "RuntimeTests", dependencies: ["Graph", "OnnxWriter", "Operators", "Runtime", "Support"]),
+    .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
+    .testTarget(
+      name: "RuntimeTests",
+      dependencies: ["AllocationCounter", "Graph", "OnnxWriter", "Operators", "Runtime", "Support"]),
     .testTarget(name: "TokenizersTests", dependencies: ["Tokenizers", "Support"]),
     .testTarget(name: "SchedulersTests", dependencies: ["Schedulers", "Support"]),
     .testTarget(
       name: "PipelinesTests",
       dependencies: ["Adaptive", "Pipelines", "Graph", "Runtime", "Schedulers", "Support"],
       swiftSettings: engine),
-    .testTarget(name: "AdaptiveTests", dependencies: ["Adaptive", "Graph", "Runtime", "Support"], swiftSettings: engine),
+    .testTarget(
+      name: "AdaptiveTests", dependencies: ["Adaptive", "Graph", "Runtime", "Support"], swiftSettings: engine),
     .testTarget(
       name: "TrainingTests", dependencies: ["Training", "Adaptive", "Graph", "Runtime", "Support"],
       swiftSettings: engine),

@@ -273,6 +273,8 @@ typedef int32_t (*adadiff_score_callback)(adadiff_scoring *scoring, void *user);
  *    run      clip_skip          int     0…: use the text encoder's hidden states that many layers before the last
  *    run      latents            floats  initial standard normal noise (count, channels, height, width), instead of drawing it
  *    run      decode             bool    false: stop at the latents (default true)
+ *    run      vae_tiling         int     latent pixels (8 or more) of the tiles that pictures are decoded in, a quarter of them
+ *                                        overlapping and blended: less memory, slightly other pixels; 0 (default): whole
  *    both     profile            bool    per-operator times in the report (default false)
  *    policy   train_…, reward_…, collect_…, eval_…   settings of adadiff_policy_train, _collect and _evaluate, listed in
  *                                        docs/adaptive-steps.md
@@ -438,7 +440,9 @@ ADADIFF_API int32_t adadiff_tensors_count(const adadiff_tensors *tensors);
 /** Fills `view` (struct_size set by the caller) with tensor `index`; name, dims and data belong to `tensors`. */
 ADADIFF_API adadiff_status adadiff_tensors_get(
     const adadiff_tensors *tensors, int32_t index, adadiff_tensor *view, adadiff_error **error);
-/** JSON about the run that made them: {"milliseconds", "operators": […] with the option "profile"}. */
+/** JSON about the run that made them: {"milliseconds"}, with the option "profile" also "operators" and "nodes": arrays of
+ *  {"operator", "kernel", "node", "ms", "runs", "gflop", "mbytes"}, the former by operator and kernel, slowest first, the
+ *  latter by node in the order they ran. "gflop": operations of the definition; "mbytes": activations read and written. */
 ADADIFF_API const char *adadiff_tensors_report(const adadiff_tensors *tensors);
 ADADIFF_API void adadiff_tensors_free(adadiff_tensors *tensors);
 

@@ -1,4 +1,3 @@
-import Glibc
 import Graph
 import Kernels
 import Operators
@@ -36,20 +35,6 @@ func numbers(_ count: Int, seed: UInt64) -> [Float] {
     state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
     return Float(state >> 40) / Float(1 << 23) - 1
   }
-}
-
-/// Best of several runs, in seconds.
-public func seconds(runs: Int, _ body: () throws -> Void) rethrows -> Double {
-  var best = Double.infinity
-  for _ in 0..<max(1, runs) {
-    var start = timespec()
-    var end = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &start)
-    try body()
-    clock_gettime(CLOCK_MONOTONIC, &end)
-    best = min(best, Double(end.tv_sec - start.tv_sec) + Double(end.tv_nsec - start.tv_nsec) * 1e-9)
-  }
-  return best
 }
 
 /// One operator of the engine on one thread, prepared and with scratch memory as a plan would run it.

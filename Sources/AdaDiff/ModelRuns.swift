@@ -41,7 +41,10 @@ private func run(
     feeds, outputs: outputs, options: RunOptions(checkCancelled: { try callbacks.checkCancelled() }, profiler: profiler)
   )
   var report: [String: JSON] = ["milliseconds": JSON(Clock.milliseconds() - start)]
-  if let profiler { report["operators"] = GenerationReport.operators(profiler) }
+  if let profiler {
+    report["operators"] = GenerationReport.operators(profiler)
+    report["nodes"] = GenerationReport.nodes(profiler)
+  }
   return (results, .object(report))
 }
 

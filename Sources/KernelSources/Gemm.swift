@@ -16,9 +16,20 @@ internal import CSIMD
 /// Distance between packed rows of A; a constant, so that it becomes part of the load instructions.
 @inline(__always) var rowStride: Int { blockDepth &+ 16 }
 
-/// C tile = or += A · B for one whole register tile; arguments as in `KernelTable.gemmPanel`.
+/// Floats of a cache line.
+@inline(__always) private var lineFloats: Int { 16 }
+
+/// Asks for one line of each of a tile's rows. Rows lie in different pages or sets, twelve at a time and a kilobyte each:
+/// too many and too short for the hardware to foresee.
 @inline(__always)
-func gemmTile(_ depth: Int, _ a: In, _ b: In, _ c: Out, _ cStride: Int, _ accumulate: Bool) {
+private func prefetchLine(_ rows: In) {
+  for row in 0..<tileRows { csimd_prefetch(rows + row &* rowStride) }
+}
+
+/// C tile = or += A · B for one whole register tile; arguments as in `KernelTable.gemmPanel`. `next`: the rows of A that
+/// come after these.
+@inline(__always)
+func gemmTile(_ depth: Int, _ a: In, _ next: In, _ b: In, _ c: Out, _ cStride: Int, _ accumulate: Bool) {
   var c0l = csimd_splat(0), c0r = csimd_splat(0)
   var c1l = csimd_splat(0), c1r = csimd_splat(0)
   var c2l = csimd_splat(0), c2r = csimd_splat(0)
@@ -67,53 +78,60 @@ func gemmTile(_ depth: Int, _ a: In, _ b: In, _ c: Out, _ cStride: Int, _ accumu
   }
   var pa = a
   var pb = b
+  var pn = next
   var k = depth
   while k > 0 {
-    let left = csimd_load(pb)
-    let right = csimd_load(pb + lanes)
-    let a0 = csimd_splat(pa[0 &* rowStride])
-    c0l = csimd_fma(a0, left, c0l)
-    c0r = csimd_fma(a0, right, c0r)
-    let a1 = csimd_splat(pa[1 &* rowStride])
-    c1l = csimd_fma(a1, left, c1l)
-    c1r = csimd_fma(a1, right, c1r)
-    let a2 = csimd_splat(pa[2 &* rowStride])
-    c2l = csimd_fma(a2, left, c2l)
-    c2r = csimd_fma(a2, right, c2r)
-    let a3 = csimd_splat(pa[3 &* rowStride])
-    c3l = csimd_fma(a3, left, c3l)
-    c3r = csimd_fma(a3, right, c3r)
-    #if KERNELS_AVX512 || KERNELS_AVX2
-      let a4 = csimd_splat(pa[4 &* rowStride])
-      c4l = csimd_fma(a4, left, c4l)
-      c4r = csimd_fma(a4, right, c4r)
-      let a5 = csimd_splat(pa[5 &* rowStride])
-      c5l = csimd_fma(a5, left, c5l)
-      c5r = csimd_fma(a5, right, c5r)
-    #endif
-    #if KERNELS_AVX512
-      let a6 = csimd_splat(pa[6 &* rowStride])
-      c6l = csimd_fma(a6, left, c6l)
-      c6r = csimd_fma(a6, right, c6r)
-      let a7 = csimd_splat(pa[7 &* rowStride])
-      c7l = csimd_fma(a7, left, c7l)
-      c7r = csimd_fma(a7, right, c7r)
-      let a8 = csimd_splat(pa[8 &* rowStride])
-      c8l = csimd_fma(a8, left, c8l)
-      c8r = csimd_fma(a8, right, c8r)
-      let a9 = csimd_splat(pa[9 &* rowStride])
-      c9l = csimd_fma(a9, left, c9l)
-      c9r = csimd_fma(a9, right, c9r)
-      let a10 = csimd_splat(pa[10 &* rowStride])
-      c10l = csimd_fma(a10, left, c10l)
-      c10r = csimd_fma(a10, right, c10r)
-      let a11 = csimd_splat(pa[11 &* rowStride])
-      c11l = csimd_fma(a11, left, c11l)
-      c11r = csimd_fma(a11, right, c11r)
-    #endif
-    pa += 1
-    pb += tileColumns
-    k &-= 1
+    prefetchLine(pn)
+    pn += lineFloats
+    var i = min(k, lineFloats)
+    k &-= i
+    while i > 0 {
+      let left = csimd_load(pb)
+      let right = csimd_load(pb + lanes)
+      let a0 = csimd_splat(pa[0 &* rowStride])
+      c0l = csimd_fma(a0, left, c0l)
+      c0r = csimd_fma(a0, right, c0r)
+      let a1 = csimd_splat(pa[1 &* rowStride])
+      c1l = csimd_fma(a1, left, c1l)
+      c1r = csimd_fma(a1, right, c1r)
+      let a2 = csimd_splat(pa[2 &* rowStride])
+      c2l = csimd_fma(a2, left, c2l)
+      c2r = csimd_fma(a2, right, c2r)
+      let a3 = csimd_splat(pa[3 &* rowStride])
+      c3l = csimd_fma(a3, left, c3l)
+      c3r = csimd_fma(a3, right, c3r)
+      #if KERNELS_AVX512 || KERNELS_AVX2
+        let a4 = csimd_splat(pa[4 &* rowStride])
+        c4l = csimd_fma(a4, left, c4l)
+        c4r = csimd_fma(a4, right, c4r)
+        let a5 = csimd_splat(pa[5 &* rowStride])
+        c5l = csimd_fma(a5, left, c5l)
+        c5r = csimd_fma(a5, right, c5r)
+      #endif
+      #if KERNELS_AVX512
+        let a6 = csimd_splat(pa[6 &* rowStride])
+        c6l = csimd_fma(a6, left, c6l)
+        c6r = csimd_fma(a6, right, c6r)
+        let a7 = csimd_splat(pa[7 &* rowStride])
+        c7l = csimd_fma(a7, left, c7l)
+        c7r = csimd_fma(a7, right, c7r)
+        let a8 = csimd_splat(pa[8 &* rowStride])
+        c8l = csimd_fma(a8, left, c8l)
+        c8r = csimd_fma(a8, right, c8r)
+        let a9 = csimd_splat(pa[9 &* rowStride])
+        c9l = csimd_fma(a9, left, c9l)
+        c9r = csimd_fma(a9, right, c9r)
+        let a10 = csimd_splat(pa[10 &* rowStride])
+        c10l = csimd_fma(a10, left, c10l)
+        c10r = csimd_fma(a10, right, c10r)
+        let a11 = csimd_splat(pa[11 &* rowStride])
+        c11l = csimd_fma(a11, left, c11l)
+        c11r = csimd_fma(a11, right, c11r)
+      #endif
+      pa += 1
+      pb += tileColumns
+      i &-= 1
+    }
   }
   csimd_store(c + 0 &* cStride, c0l)
   csimd_store(c + 0 &* cStride + lanes, c0r)
@@ -157,12 +175,14 @@ private func hasTile(_ height: Int) -> Bool {
 
 /// At most `tileRows` rows, by the smallest tile that holds them.
 @inline(__always)
-private func gemmRest(_ height: Int, _ depth: Int, _ a: In, _ b: In, _ c: Out, _ cStride: Int, _ accumulate: Bool) {
+private func gemmRest(
+  _ height: Int, _ depth: Int, _ a: In, _ next: In, _ b: In, _ c: Out, _ cStride: Int, _ accumulate: Bool
+) {
   #if KERNELS_AVX512
     if height <= 4 { return gemmTile4(depth, a, b, c, cStride, accumulate) }
     if height <= 8 { return gemmTile8(depth, a, b, c, cStride, accumulate) }
   #endif
-  gemmTile(depth, a, b, c, cStride, accumulate)
+  gemmTile(depth, a, next, b, c, cStride, accumulate)
 }
 
 func gemmPanel(
@@ -174,15 +194,16 @@ func gemmPanel(
     let height = min(tileRows, rows &- row)
     let from = a + row &* rowStride
     let to = c + row &* cStride
+    let next = row &+ tileRows < rows ? from + tileRows &* rowStride : from
     if columns == tileColumns && hasTile(height) {
-      gemmRest(height, depth, from, b, to, cStride, accumulate)
+      gemmRest(height, depth, from, next, b, to, cStride, accumulate)
     } else {
       // Edges go through a whole tile in scratch memory, with the same arithmetic as whole tiles: an element does not
       // depend on where the edge lies.
       if accumulate {
         for r in 0..<height { map(In(to + r &* cStride), tile + r &* tileColumns, columns) { $0 } }
       }
-      gemmRest(height, depth, from, b, tile, tileColumns, accumulate)
+      gemmRest(height, depth, from, next, b, tile, tileColumns, accumulate)
       for r in 0..<height { map(In(tile + r &* tileColumns), to + r &* cStride, columns) { $0 } }
     }
     row &+= height

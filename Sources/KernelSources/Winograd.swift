@@ -32,9 +32,14 @@ private func transformInput(
 
 func winogradInput(
   _ x: In, _ pixelStride: Int, _ lineStride: Int, _ yBegin: Int, _ yEnd: Int, _ xBegin: Int, _ xEnd: Int,
-  _ channels: Int, _ v: Out, _ frequencyStride: Int, _ scratch: Out
+  _ channels: Int, _ v: Out, _ frequencyStride: Int, _ shift: Int, _ yPhase: Int, _ xPhase: Int, _ scratch: Out
 ) {
   let whole = xBegin == 0 && xEnd == 6
+  let x1 = ((1 &+ xPhase) &>> shift) &* pixelStride
+  let x2 = ((2 &+ xPhase) &>> shift) &* pixelStride
+  let x3 = ((3 &+ xPhase) &>> shift) &* pixelStride
+  let x4 = ((4 &+ xPhase) &>> shift) &* pixelStride
+  let x5 = ((5 &+ xPhase) &>> shift) &* pixelStride
   let zero = csimd_splat(0)
   var c = 0
   while c < channels {
@@ -46,26 +51,26 @@ func winogradInput(
         for i in 0..<6 { csimd_store(t + i &* lanes, zero) }
         continue
       }
-      let p = x + (row &* lineStride &+ c)
+      let p = x + (((row &+ yPhase) &>> shift) &* lineStride &+ c)
       let d0: V, d1: V, d2: V, d3: V, d4: V, d5: V
       if whole && !partial {
         d0 = csimd_load(p)
-        d1 = csimd_load(p + pixelStride)
-        d2 = csimd_load(p + 2 &* pixelStride)
-        d3 = csimd_load(p + 3 &* pixelStride)
-        d4 = csimd_load(p + 4 &* pixelStride)
-        d5 = csimd_load(p + 5 &* pixelStride)
+        d1 = csimd_load(p + x1)
+        d2 = csimd_load(p + x2)
+        d3 = csimd_load(p + x3)
+        d4 = csimd_load(p + x4)
+        d5 = csimd_load(p + x5)
       } else {
-        @inline(__always) func pixel(_ i: Int) -> V {
+        @inline(__always) func pixel(_ i: Int, _ offset: Int) -> V {
           if i < xBegin || i >= xEnd { return zero }
-          return partial ? csimd_load_first(p + i &* pixelStride, rest) : csimd_load(p + i &* pixelStride)
+          return partial ? csimd_load_first(p + offset, rest) : csimd_load(p + offset)
         }
-        d0 = pixel(0)
-        d1 = pixel(1)
-        d2 = pixel(2)
-        d3 = pixel(3)
-        d4 = pixel(4)
-        d5 = pixel(5)
+        d0 = pixel(0, 0)
+        d1 = pixel(1, x1)
+        d2 = pixel(2, x2)
+        d3 = pixel(3, x3)
+        d4 = pixel(4, x4)
+        d5 = pixel(5, x5)
       }
       transformInput(d0, d1, d2, d3, d4, d5) { csimd_store(t + $0 &* lanes, $1) }
     }

@@ -9,12 +9,14 @@ package struct WinogradKernels: Sendable {
   /// Vectors of scratch that the transforms need.
   package static let scratchVectors = 36
 
-  /// `(x, pixelStride, lineStride, yBegin, yEnd, xBegin, xEnd, channels, v, frequencyStride, scratch)`: the window whose
-  /// first pixel is at `x`, transformed: frequency f of channel c at `v[f * frequencyStride + c]`. Pixels outside the given
-  /// rows and columns of the window (0…6) count as zero and are not read.
+  /// `(x, pixelStride, lineStride, yBegin, yEnd, xBegin, xEnd, channels, v, frequencyStride, shift, yPhase, xPhase,
+  /// scratch)`: the window whose first pixel is at `x`, transformed: frequency f of channel c at
+  /// `v[f * frequencyStride + c]`. Pixels outside the given rows and columns of the window (0…6) count as zero and are not
+  /// read. Row i of the window lies `(i + yPhase) >> shift` lines behind the first, columns alike: with shift 1 the window
+  /// slides over an image of twice the size.
   package var input:
     @convention(c) (
-      UnsafePointer<Float>, Int, Int, Int, Int, Int, Int, Int, UnsafeMutablePointer<Float>, Int,
+      UnsafePointer<Float>, Int, Int, Int, Int, Int, Int, Int, UnsafeMutablePointer<Float>, Int, Int, Int, Int,
       UnsafeMutablePointer<Float>
     ) -> Void
   /// `(panel, tapStride, depth, u, frequencyStride, scratch)`: transforms `depth` rows of one packed panel of 3×3 weights.
@@ -36,7 +38,7 @@ package struct WinogradKernels: Sendable {
   package init(
     input:
       @convention(c) (
-        UnsafePointer<Float>, Int, Int, Int, Int, Int, Int, Int, UnsafeMutablePointer<Float>, Int,
+        UnsafePointer<Float>, Int, Int, Int, Int, Int, Int, Int, UnsafeMutablePointer<Float>, Int, Int, Int, Int,
         UnsafeMutablePointer<Float>
       ) -> Void,
     weights:

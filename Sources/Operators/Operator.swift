@@ -35,12 +35,19 @@ public protocol Operator: Sendable {
   /// to gain. Called once per plan; the planner may then drop the constants listed in `consumedInputs` of the result.
   func prepared(for inputs: [ValueInfo?], threads: Int) throws -> (any Operator)?
 
+  /// A version for inputs of exactly these types and shapes, where `run` would otherwise work out in every run, and with
+  /// memory from the heap, what a plan can know. Nil, the default: there is nothing to gain.
+  func bound(to inputs: [ValueInfo?], threads: Int) throws -> (any Operator)?
+
   /// Inputs whose original constant memory a prepared operator no longer reads.
   var consumedInputs: [Int] { get }
 
   /// What a prepared operator depends on besides attributes and constants: plans for other shapes share one whose key is
   /// the same (so that weights are packed once). Nil, the default: it depends on every input's shape.
   func preparationKey(for inputs: [ValueInfo?], threads: Int) -> String?
+
+  /// The algorithm that `run` takes for these inputs, for profiles; nil where there is only one.
+  func kernelName(for inputs: [ValueInfo?]) -> String?
 }
 
 extension Operator {
@@ -48,8 +55,10 @@ extension Operator {
   public var isView: Bool { false }
   public func scratchByteCount(for inputs: [ValueInfo?], threads: Int) -> Int { 0 }
   public func prepared(for inputs: [ValueInfo?], threads: Int) throws -> (any Operator)? { nil }
+  public func bound(to inputs: [ValueInfo?], threads: Int) throws -> (any Operator)? { nil }
   public var consumedInputs: [Int] { [] }
   public func preparationKey(for inputs: [ValueInfo?], threads: Int) -> String? { nil }
+  public func kernelName(for inputs: [ValueInfo?]) -> String? { nil }
 }
 
 /// An operator whose results depend on data (NonZero, Unique, Loop, If, sequences, optionals): always run on values.

@@ -275,7 +275,8 @@ struct Run {
     // The first decoding is slower than those to come; it is only measured again where that costs little.
     for _ in 0..<2 {
       begin = Clock.milliseconds()
-      _ = try decoder.decode(latents, image: 0, scale: pipeline.folder.vaeScale, options: runOptions)
+      _ = try decoder.decode(
+        latents, image: 0, scale: pipeline.folder.vaeScale, tile: plan.options.vaeTiling, options: runOptions)
       speed.decodeMilliseconds = Clock.milliseconds() - begin
       if speed.decodeMilliseconds > 0.05 * plan.options.deadlineMilliseconds { break }
     }
@@ -299,7 +300,8 @@ struct Run {
     return try timed(.decode) {
       try callbacks.report(.decode, 0, of: count)
       return try (0..<count).map { image in
-        let pixels = try decoder.decode(latents, image: image, scale: pipeline.folder.vaeScale, options: runOptions)
+        let pixels = try decoder.decode(
+          latents, image: image, scale: pipeline.folder.vaeScale, tile: plan.options.vaeTiling, options: runOptions)
         try callbacks.report(.decode, image + 1, of: count)
         return pixels
       }

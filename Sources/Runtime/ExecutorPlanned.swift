@@ -63,7 +63,7 @@ struct PlanExecutor {
         throw failure.adding(
           node: plan.steps[index].node.name, operatorType: plan.steps[index].node.qualifiedOperator)
       }
-      profiler?.add(plan.steps[index].node, seconds: monotonicSeconds() - start)
+      profiler?.add(plan.steps[index].node, seconds: monotonicSeconds() - start, cost: plan.steps[index].cost)
     }
     return try plan.results.enumerated().map { index, result in
       switch result {

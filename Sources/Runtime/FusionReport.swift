@@ -21,23 +21,8 @@ public struct FusionReport: Sendable {
 
   /// `shapes`: of the graph inputs by name; every input must be given.
   public init(_ loaded: LoadedModel, shapes: [String: [Int]]) throws {
-    var graph = loaded.graph
-    nodesBefore = graph.nodes.count
-    PrecisionPass.promoteHalf(in: &graph)
-    var infos: [ValueID: ValueInfo] = [:]
-    for id in graph.inputs {
-      guard case .tensor(let type, _) = graph.values[id.index].type else { continue }
-      let name = graph.values[id.index].name
-      guard let shape = shapes[name] else {
-        throw Failure(.invalidArgument, "the shape of input '\(name)' is missing")
-      }
-      infos[id] = ValueInfo(type: type, shape: shape)
-    }
-    let executor = EagerExecutor(pool: ThreadPool(threads: 1), checkCancelled: {})
-    var fusedGraph = try Specialization.specialize(graph, inputs: infos, executor: executor).graph
-    FusionPasses.apply(to: &fusedGraph)
-    LayoutPass.apply(to: &fusedGraph)
-    let specialized = try Specialization.specialize(fusedGraph, inputs: infos, executor: executor)
+    nodesBefore = loaded.graph.nodes.count
+    let specialized = try Specialization.fused(loaded.graph, shapes: shapes)
     nodesAfter = specialized.graph.nodes.count
     var counts: [String: Int] = [:]
     var chosen: [String: Int] = [:]
@@ -56,6 +41,7 @@ public struct FusionReport: Sendable {
   private static func name(of node: Node) -> String {
     var name = node.operatorType
     if case .string(let activation)? = node.attributes["activation"], !activation.isEmpty { name += " + \(activation)" }
+    if case .int(2)? = node.attributes["enlargement"] { name = "Enlarge + " + name }
     if ["MatMulBias", "ConvNHWC"].contains(node.operatorType), node.inputs.count > 3, node.inputs[3] != nil {
       name += " + residual"
     }
@@ -64,5 +50,27 @@ public struct FusionReport: Sendable {
 
   private static func sorted(_ counts: [String: Int]) -> [(name: String, count: Int)] {
     counts.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map { ($0.key, $0.value) }
+  }
+}
+
+extension Specialization {
+  /// The graph as a plan for inputs of these shapes would run it, without weights being packed.
+  static func fused(_ source: Graph, shapes: [String: [Int]]) throws -> Specialization {
+    var graph = source
+    PrecisionPass.promoteHalf(in: &graph)
+    var infos: [ValueID: ValueInfo] = [:]
+    for id in graph.inputs {
+      guard case .tensor(let type, _) = graph.values[id.index].type else { continue }
+      let name = graph.values[id.index].name
+      guard let shape = shapes[name] else {
+        throw Failure(.invalidArgument, "the shape of input '\(name)' is missing")
+      }
+      infos[id] = ValueInfo(type: type, shape: shape)
+    }
+    let executor = EagerExecutor(pool: ThreadPool(threads: 1), checkCancelled: {})
+    var fused = try Specialization.specialize(graph, inputs: infos, executor: executor).graph
+    FusionPasses.apply(to: &fused)
+    LayoutPass.apply(to: &fused)
+    return try Specialization.specialize(fused, inputs: infos, executor: executor)
   }
 }

@@ -1,4 +1,5 @@
 import Graph
+import Operators
 import Support
 
 /// Multiply-accumulate operations of one run, from shapes alone.
@@ -21,28 +22,16 @@ extension Model {
     let graph = specialized.graph
     var isWeight = Set(graph.constants.keys)
     var result = MultiplyAccumulates()
-    func shape(_ id: ValueID?) -> [Int]? { id.flatMap { specialized.infos[$0.index]?.shape } }
     for node in graph.nodes {
       let inputs = node.inputs.compactMap { $0 }
       if inputs.allSatisfy({ isWeight.contains($0) }) {
         for case let output? in node.outputs { isWeight.insert(output) }
         continue
       }
-      guard node.domain.isEmpty, node.inputs.count >= 2, let a = shape(node.inputs[0]), let b = shape(node.inputs[1]),
-        let out = shape(node.outputs.first ?? nil)
-      else { continue }
-      var inner: [Int]
-      var outer = out
-      switch node.operatorType {
-      case "Conv", "ConvInteger", "QLinearConv": inner = Array(b.dropFirst())
-      case "ConvTranspose": (inner, outer) = (Array(b.dropFirst()), a)
-      case "MatMul", "MatMulInteger": inner = Array(a.suffix(1))
-      case "Gemm":
-        if case .int(1)? = node.attributes["transA"] { inner = Array(a.prefix(1)) } else { inner = Array(a.suffix(1)) }
-      default: continue
-      }
-      let count = try CheckedSize.product(outer + inner, of: "operations")
-      if isWeight.contains(inputs[1]) || isWeight.contains(inputs[0]) {
+      let infos = node.inputs.map { $0.flatMap { specialized.infos[$0.index] } }
+      let count = try Operators.multiplyAccumulates(
+        of: node, inputs: infos, output: node.outputs.first?.flatMap { specialized.infos[$0.index] }?.shape ?? [0])
+      if inputs.prefix(2).contains(where: isWeight.contains) {
         result.weights += count
       } else {
         result.activations += count

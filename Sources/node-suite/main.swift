@@ -78,8 +78,9 @@ func runCase(_ folder: String, options: ModelOptions, limit: Double?, profile: B
       if profile {
         let profiler = Profiler()
         _ = try model.run(values: feeds, options: RunOptions(profiler: profiler))
-        for (type, seconds, runs) in profiler.byOperator {
-          print("  \((seconds * 1e5).rounded() / 100) ms  \(runs) x \(type)")
+        for total in profiler.byOperator {
+          let kernel = total.kernel.map { ", \($0)" } ?? ""
+          print("  \((total.seconds * 1e5).rounded() / 100) ms  \(total.runs) x \(total.operatorType)\(kernel)")
         }
       }
       for (index, output) in model.outputs.enumerated() {

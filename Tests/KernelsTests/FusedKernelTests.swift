@@ -84,6 +84,33 @@ import Testing
     }
   }
 
+  /// A window over an image of twice the size, read from the small image: the same bits.
+  @Test(arguments: [(0, 0), (1, 1), (1, 0)]) func winogradInputOfAnEnlargedImage(yPhase: Int, xPhase: Int) {
+    for table in Kernels.supported {
+      var scratch = [Float](repeating: 0, count: 18 * table.gemm.tileColumns)
+      for channels in [1, 7, 16, 33] {
+        let small = numbers(16 * channels, seed: 5)
+        var large: [Float] = []
+        for row in 0..<6 {
+          for column in 0..<6 {
+            let pixel = (row + yPhase) / 2 * 4 + (column + xPhase) / 2
+            large += small[(pixel * channels)..<((pixel + 1) * channels)]
+          }
+        }
+        for (yBegin, yEnd, xBegin, xEnd) in [(0, 6, 0, 6), (1, 6, 0, 5)] {
+          var expected = [Float](repeating: 0, count: 36 * channels)
+          var v = expected
+          table.winograd.input(
+            large, channels, 6 * channels, yBegin, yEnd, xBegin, xEnd, channels, &expected, channels, 0, 0, 0, &scratch)
+          table.winograd.input(
+            small, channels, 4 * channels, yBegin, yEnd, xBegin, xEnd, channels, &v, channels, 1, yPhase, xPhase,
+            &scratch)
+          #expect(v == expected)
+        }
+      }
+    }
+  }
+
   /// One window through input, weights, product and output transform of every table.
   @Test func winogradTransforms() {
     for table in Kernels.supported {
@@ -97,7 +124,7 @@ import Testing
           var v = [Float](repeating: 0, count: 36 * channels)
           var u = [Float](repeating: 0, count: 36 * channels * tile)
           table.winograd.input(
-            x, channels, 6 * channels, yBegin, yEnd, xBegin, xEnd, channels, &v, channels, &scratch)
+            x, channels, 6 * channels, yBegin, yEnd, xBegin, xEnd, channels, &v, channels, 0, 0, 0, &scratch)
           table.winograd.weights(w, channels * tile, channels, &u, channels * tile, &scratch)
           var m = [Float](repeating: 0, count: 36 * tile)
           for f in 0..<36 {

@@ -19,9 +19,4 @@ import Testing
       }
     }
   }
-
-  @Test func peakIsMeasured() {
-    let peak = Peak.measure(small: true)
-    #expect(peak.operationsPerSecond > 0 && peak.bytesPerSecond > 0)
-  }
 }

@@ -186,6 +186,28 @@ import Testing
     #expect(y.values(Float.self) == [5, 5, 5, 5])
   }
 
+  /// Winograd, direct and 1×1 windows; odd sizes and paddings: the same bits as of an image that was enlarged before.
+  @Test(arguments: [(3, 1, 40), (3, 1, 3), (3, 0, 5), (3, 2, 8), (1, 0, 5), (2, 1, 5)])
+  func convolutionOfAnEnlargedImage(kernel: Int, pad: Int, channels: Int) throws {
+    for (height, width, stride) in [(5, 7, 1), (2, 3, 1), (8, 9, 1), (5, 4, 2)] {
+      let x = try Tensor(sequence(2 * height * width * channels), [2, height, width, channels])
+      let w = try Tensor(sequence(33 * channels * kernel * kernel, seed: 2), [33, channels, kernel, kernel])
+      let bias = try Tensor(sequence(33, seed: 3))
+      var attributes: [String: Attribute] = [
+        "pads": .ints([Int64](repeating: Int64(pad), count: 4)), "strides": .ints([Int64(stride), Int64(stride)]),
+      ]
+      let large = try DenseRunner(
+        type: "ResizeNearestNHWC", attributes: ["scale_h": .int(2), "scale_w": .int(2)]
+      ).run([x])[0]
+      let expected = try DenseRunner(type: "ConvNHWC", attributes: attributes, constants: [1, 2]).run([large, w, bias])[
+        0]
+      attributes["enlargement"] = .int(2)
+      let y = try DenseRunner(type: "ConvNHWC", attributes: attributes, constants: [1, 2]).run([x, w, bias])[0]
+      #expect(y.shape == expected.shape)
+      #expect(y.values(Float.self) == expected.values(Float.self))
+    }
+  }
+
   @Test func resizeAndGeglu() throws {
     let x = try Tensor([1, 2, 3, 4], [1, 1, 2, 2])
     let y = try DenseRunner(type: "ResizeNearestNHWC", attributes: ["scale_h": .int(2), "scale_w": .int(3)]).run([x])[0]

@@ -44,6 +44,7 @@ struct DenseRunner {
       // A plan may drop consumed constants.
       for index in implementation.consumedInputs { given[index] = nil }
     }
+    implementation = try implementation.bound(to: infos, threads: threads) ?? implementation
     let known = inputs.map { tensor in tensor.map { ValueInfo(type: $0.type, shape: $0.shape, constant: $0) } }
     guard let described = try implementation.outputs(for: known) else {
       throw Failure(.internalError, "shapes are not known although every input is")

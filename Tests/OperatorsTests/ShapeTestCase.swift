@@ -33,7 +33,8 @@ struct ShapeTestCase {
         throw Failure(.internalError, "the output shapes are not known")
       }
       let outputs = try described.map { try Tensor(type: $0.type, shape: $0.shape) }
-      try operation.run(inputs: inputs, outputs: outputs, context: context)
+      let bound = try operation.bound(to: infos, threads: threads) ?? operation
+      try bound.run(inputs: inputs, outputs: outputs, context: context)
       return outputs
     }
   }

@@ -28,7 +28,8 @@ struct SingleOperator {
     }
     let results = try infos.map { try Tensor(type: $0.type, shape: $0.shape) }
     let context = RunContext(pool: ThreadPool(threads: threads))
-    try implementation.run(inputs: inputs, outputs: results, context: context)
+    let bound = try implementation.bound(to: known, threads: threads) ?? implementation
+    try bound.run(inputs: inputs, outputs: results, context: context)
     return results
   }
 }

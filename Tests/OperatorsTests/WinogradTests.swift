@@ -75,6 +75,21 @@ import Testing
     #expect(Self.error(try Self.run(batch: 2, height: 5, width: 9, channels: 5, filters: size)) < Self.limit)
   }
 
+  /// Every tile of every panel belongs to one task, whatever the numbers, and no round leaves a thread without one.
+  @Test func tasksCoverAllPanels() {
+    for (panels, tiles, slots, step) in [(5, 8, 2, 4), (4, 96, 2, 4), (1, 96, 8, 12), (3, 1, 2, 4), (7, 50, 4, 6)] {
+      let division = WinogradConvolution.Division(panels: panels, tiles: tiles, slots: slots, step: step)
+      var computed = [Int](repeating: 0, count: panels * tiles)
+      for task in 0..<division.count {
+        let (panel, first, count) = division.place(task)
+        for tile in first..<(first + count) { computed[panel * tiles + tile] += 1 }
+      }
+      #expect(computed.allSatisfy { $0 == 1 })
+      let rest = division.count - panels / slots * slots
+      #expect(rest == 0 || rest >= min(slots, panels % slots * max(1, tiles / step)))
+    }
+  }
+
   @Test func blocksOfChannelsAndTiles() throws {
     #expect(Self.error(try Self.run(height: 7, width: 6, channels: 300, filters: 70)) < Self.limit)
     // More tiles than one block holds.

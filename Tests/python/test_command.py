@@ -8,6 +8,7 @@ import pathlib
 import signal
 import subprocess
 import zlib
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -240,6 +241,33 @@ def test_bench_measures_pipelines_and_models(run, tmp_path):
     result = run("bench", "model.onnx", "--dim", "batch=5", "--runs", "3", "--profile")
     assert result.returncode == 0, result.stderr
     assert "[5, 3]" in result.stdout and "Median of 3" in result.stdout and "Neg" in result.stdout
+
+
+UNET_SIZES = [f"--dim={size}" for size in ("batch_size=2", "height=16", "width=16", "steps=1", "sequence_length=8")]
+
+
+def test_bench_compares_with_the_peak_and_draws(run, pipeline_folder, tmp_path):
+    unet = f"{pipeline_folder}/unet/model.onnx"
+    answer = json.loads(run("bench", unet, *UNET_SIZES, "--runs", "1", "--json", "--svg", "times.svg").stdout)
+    assert 0 < answer["gflops"] < 2 * answer["peak_gflops"]
+    operators = {entry["operator"] for entry in answer["report"]["operators"]}
+    assert operators == {entry["operator"] for entry in answer["report"]["nodes"]}
+    convolutions = [entry for entry in answer["report"]["nodes"] if "Conv" in entry["operator"]]
+    assert convolutions and all(entry["kernel"] and entry["gflop"] > 0 for entry in convolutions)
+    bars = ElementTree.parse(tmp_path / "times.svg").getroot().iter("{http://www.w3.org/2000/svg}rect")
+    assert len(list(bars)) > len(operators)
+    assert "of peak" in run("bench", unet, *UNET_SIZES, "--runs", "1", "--profile").stdout
+    assert run("bench", "--svg", "times.svg").returncode == 64
+
+
+def test_bench_tune_times_the_alternatives(run, pipeline_folder):
+    unet = f"{pipeline_folder}/unet/model.onnx"
+    layers = json.loads(run("bench", unet, *UNET_SIZES, "--tune", "--runs", "2", "--json").stdout)["layers"]
+    assert layers
+    for layer in layers:
+        assert layer["chosen"] in {alternative["name"] for alternative in layer["alternatives"]}
+        assert all(alternative["ms"] > 0 for alternative in layer["alternatives"])
+    assert "verdict" in run("bench", unet, *UNET_SIZES, "--tune", "--runs", "1").stdout
 
 
 def test_version_lists_what_is_known(run):

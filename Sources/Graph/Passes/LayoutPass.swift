@@ -35,6 +35,9 @@ package struct LayoutPass {
 
   mutating func emit(_ node: Node) { nodes.append(node) }
 
+  /// The node emitted last that makes `value`; looks back as far as a neighbour may be.
+  func producer(of value: ValueID) -> Node? { nodes.suffix(8).last { $0.outputs.contains(value) } }
+
   func existingTwin(_ value: ValueID) -> ValueID? { twins[value] }
 
   func hasTwin(_ value: ValueID?) -> Bool { value.map { twins[$0] != nil } ?? false }

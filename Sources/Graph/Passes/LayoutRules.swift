@@ -35,13 +35,26 @@ extension LayoutPass {
     else { return false }
     var attributes = node.attributes
     attributes["activation"] = .string("")
+    var source = input
+    if let small = enlargedBy2(input) {
+      attributes["enlargement"] = .int(2)
+      source = small
+    }
     let bias = node.inputs.count > 2 ? node.inputs[2] : nil
     emit(
       Node(
         name: node.name, operatorType: "ConvNHWC", domain: "adadiff", version: FusionPasses.version,
-        inputs: bias == nil ? [input, node.inputs[1]] : [input, node.inputs[1], bias], outputs: [result],
+        inputs: bias == nil ? [source, node.inputs[1]] : [source, node.inputs[1], bias], outputs: [result],
         attributes: attributes))
     return true
+  }
+
+  /// What `twin` is a nearest-neighbour enlargement of by two: a convolution reads the small image itself.
+  private func enlargedBy2(_ twin: ValueID) -> ValueID? {
+    guard let resize = producer(of: twin), resize.operatorType == "ResizeNearestNHWC",
+      case .int(2)? = resize.attributes["scale_h"], case .int(2)? = resize.attributes["scale_w"]
+    else { return nil }
+    return resize.inputs.first ?? nil
   }
 
   private mutating func groupNorm(_ node: Node) -> Bool {

@@ -9,19 +9,26 @@ struct ConvOperator: Operator {
   let group: Int
   let channelsLast: Bool
   let activation: Activation
+  /// Nearest-neighbour enlargement of the input, 1 or 2 (attribute `enlargement` of ConvNHWC).
+  let enlargement: Int
   /// Packed weights and their shape, where they were constant when the plan was made.
   var filters: FilterBank?
   var weightShape: [Int] = []
+  /// Where the plan has bound the operator to its input's shape.
+  private var boundShape: ConvolutionShape?
 
   init(_ node: Node, channelsLast: Bool) throws {
     attributes = try WindowAttributes(node)
     group = try node.int("group", default: 1)
     self.channelsLast = channelsLast
     activation = try channelsLast ? MatMulOperator.activation(node) : .none
+    enlargement = try channelsLast ? node.int("enlargement", default: 1) : 1
   }
 
   private func shape(_ x: [Int], _ weights: [Int]) throws(Failure) -> ConvolutionShape {
-    try ConvolutionShape(x: x, weights: weights, group: group, attributes: attributes, channelsLast: channelsLast)
+    try ConvolutionShape(
+      x: x, weights: weights, group: group, attributes: attributes, channelsLast: channelsLast,
+      enlargement: enlargement)
   }
 
   func outputs(for inputs: [ValueInfo?]) throws -> [ValueInfo]? {
@@ -63,6 +70,13 @@ struct ConvOperator: Operator {
     return copy
   }
 
+  func bound(to inputs: [ValueInfo?], threads: Int) throws -> (any Operator)? {
+    guard let x = inputs.optionalInput(0), let weights = inputs.optionalInput(1) else { return nil }
+    var copy = self
+    copy.boundShape = try shape(x.shape, weights.shape)
+    return copy
+  }
+
   /// Packing depends on the weights alone.
   func preparationKey(for inputs: [ValueInfo?], threads: Int) -> String? { "" }
 
@@ -78,7 +92,7 @@ struct ConvOperator: Operator {
         x.pointer(), weights.pointer(), bias?.pointer(), y.pointer(), context: context)
     }
     let weights = filters == nil ? try inputs.tensor(1, named: "W") : nil
-    let shape = try shape(x.shape, weights?.shape ?? weightShape)
+    let shape = try boundShape ?? shape(x.shape, weights?.shape ?? weightShape)
     let bank =
       try filters
       ?? FilterBank(weights?.floats ?? x.floats, shape, kernels: Kernels.current, allowTransforms: true)

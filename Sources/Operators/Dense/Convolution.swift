@@ -32,38 +32,37 @@ struct Convolution {
       if let winograd = WinogradConvolution(shape, kernels: matrix.kernels) {
         return try winograd.run(self, matrix, context: context, scratch: &scratch)
       }
-      try run(.matrices([matrix]), context: context, scratch: &scratch)
+      let blocks = try scratch.takeFloats(context.pool.threads * MatrixProduct.slotFloatCount(matrix.kernels))
+      try multiply(group: 0, matrix, context: context, blocks)
     case .matrices(let matrices):
-      let slots = context.pool.threads
-      let blocks = try scratch.takeFloats(slots * MatrixProduct.slotFloatCount(filters.kernels))
-      for (group, matrix) in matrices.enumerated() {
-        let first = group * shape.groupOut
-        let product = MatrixProduct(
-          rows: shape.rows, b: matrix, c: y + first, cStride: shape.outChannels, bias: bias.map { $0 + first },
-          residual: residual.map { $0 + first }, residualStride: shape.outChannels, activation: activation)
-        try product.run(
-          context: context, slots: slots, scratch: blocks, gather(group: group, filters.kernels.gemm.rowStride))
-      }
+      let blocks = try scratch.takeFloats(context.pool.threads * MatrixProduct.slotFloatCount(filters.kernels))
+      for (group, matrix) in matrices.enumerated() { try multiply(group: group, matrix, context: context, blocks) }
     case .depthwise(let weights, let kernels):
       try runDepthwise(weights.bytes.assumingMemoryBound(to: Float.self).baseAddress, kernels, context: context)
     }
   }
 
-  /// Rows of the virtual matrix for one group.
-  private func gather(group: Int, _ distance: Int) -> MatrixProduct.RowSource {
+  private func multiply(
+    group: Int, _ matrix: PackedMatrix, context: RunContext, _ blocks: UnsafeMutablePointer<Float>
+  ) throws {
+    let first = group * shape.groupOut
+    let product = MatrixProduct(
+      rows: shape.rows, b: matrix, c: y + first, cStride: shape.outChannels, bias: bias.map { $0 + first },
+      residual: residual.map { $0 + first }, residualStride: shape.outChannels, activation: activation)
     let w = shape.window
     let channels = shape.groupIn
     let pixel = shape.inChannels
     let base = x + group * channels
-    let images = w.inputCount * pixel
-    if w.isPointwise {
-      return { _, rowStart, rows, kStart, depth, packed in
-        for row in 0..<rows {
-          (packed + row * distance).update(from: base + (rowStart + row) * pixel + kStart, count: depth)
-        }
-      }
+    let slots = context.pool.threads
+    if w.isPointwise && shape.enlargement == 1 {
+      return try product.run(context: context, slots: slots, scratch: blocks, rowsOf: base, stride: pixel)
     }
-    return { _, rowStart, rows, kStart, depth, packed in
+    let distance = matrix.kernels.gemm.rowStride
+    let images = shape.storedInputCount * pixel
+    let scale = shape.enlargement
+    let line = w.input.x / scale
+    // Rows of the virtual matrix.
+    try product.run(context: context, slots: slots, scratch: blocks) { _, rowStart, rows, kStart, depth, packed in
       var place = OutputPlace(row: rowStart, window: w)
       for row in 0..<rows {
         let image = base + place.image * images
@@ -79,7 +78,8 @@ struct Convolution {
           let iy = place.y * w.stride.y - w.padBegin.y + ky * w.dilation.y
           let ix = place.x * w.stride.x - w.padBegin.x + kx * w.dilation.x
           if iz >= 0, iz < w.input.z, iy >= 0, iy < w.input.y, ix >= 0, ix < w.input.x {
-            target.update(from: image + ((iz * w.input.y + iy) * w.input.x + ix) * pixel + channel, count: count)
+            target.update(
+              from: image + ((iz * w.input.y + iy / scale) * line + ix / scale) * pixel + channel, count: count)
           } else {
             target.update(repeating: 0, count: count)
           }
@@ -98,13 +98,15 @@ struct Convolution {
     let w = shape.window
     let channels = shape.outChannels
     let line = w.output.x
+    let scale = shape.enlargement
+    let inputLine = w.input.x / scale
     try runTasks(shape.rows / max(1, line), slots: context.pool.threads, context: context) { _, task in
       var place = OutputPlace(row: task * line, window: w)
       for offset in 0..<line {
         let row = task * line + offset
         let target = y + row * channels
         if let bias { target.update(from: bias, count: channels) } else { target.update(repeating: 0, count: channels) }
-        let image = x + place.image * w.inputCount * channels
+        let image = x + place.image * shape.storedInputCount * channels
         for tap in 0..<w.taps {
           let (plane, kx) = tap.quotientAndRemainder(dividingBy: w.kernel.x)
           let (kz, ky) = plane.quotientAndRemainder(dividingBy: w.kernel.y)
@@ -113,7 +115,8 @@ struct Convolution {
           let ix = place.x * w.stride.x - w.padBegin.x + kx * w.dilation.x
           if iz >= 0, iz < w.input.z, iy >= 0, iy < w.input.y, ix >= 0, ix < w.input.x {
             kernels.multiplyAdd(
-              image + ((iz * w.input.y + iy) * w.input.x + ix) * channels, weights + tap * channels, target, channels)
+              image + ((iz * w.input.y + iy / scale) * inputLine + ix / scale) * channels, weights + tap * channels,
+              target, channels)
           }
         }
         if residual != nil || activation != .none {

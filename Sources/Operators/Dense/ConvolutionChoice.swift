@@ -4,13 +4,25 @@ import Kernels
 /// How a node's convolution would be computed on this machine, nil for other operators: what `inspect --fusions` prints.
 /// Weights that Winograd's transforms would spoil are found only when they are packed.
 package func algorithm(of node: Node, inputs: [ValueInfo?]) -> String? {
+  convolutionShape(of: node, inputs: inputs)?.algorithmName(nil)
+}
+
+/// The sizes of a node's float32 convolution; nil for other nodes.
+func convolutionShape(of node: Node, inputs: [ValueInfo?]) -> ConvolutionShape? {
   guard node.operatorType == "Conv" || node.operatorType == "ConvNHWC", let x = inputs.optionalInput(0),
-    let weights = inputs.optionalInput(1)?.shape, let attributes = try? WindowAttributes(node),
-    let shape = try? ConvolutionShape(
-      x: x.shape, weights: weights, group: (try? node.int("group", default: 1)) ?? 1, attributes: attributes,
-      channelsLast: node.operatorType == "ConvNHWC")
+    let weights = inputs.optionalInput(1)?.shape, let attributes = try? WindowAttributes(node)
   else { return nil }
-  if shape.isDepthwise { return "depthwise" }
-  if WinogradConvolution(shape, kernels: Kernels.current) != nil { return "Winograd 4×4" }
-  return shape.window.isPointwise ? "matrix product (1×1)" : "direct"
+  return try? ConvolutionShape(
+    x: x.shape, weights: weights, group: (try? node.int("group", default: 1)) ?? 1, attributes: attributes,
+    channelsLast: node.operatorType == "ConvNHWC", enlargement: (try? node.int("enlargement", default: 1)) ?? 1)
+}
+
+extension ConvolutionShape {
+  /// `filters` nil: not packed yet, any algorithm is open.
+  func algorithmName(_ filters: FilterBank?) -> String {
+    if isDepthwise { return "depthwise" }
+    if window.isPointwise { return "matrix product (1×1)" }
+    if case .matrices? = filters { return "direct" }
+    return WinogradConvolution(self, kernels: filters?.kernels ?? Kernels.current) == nil ? "direct" : "Winograd 4×4"
+  }
 }

@@ -9,6 +9,9 @@ struct ConvolutionShape: Sendable {
   var group: Int
   var window: SpatialWindow
   var spatialRank: Int
+  /// The window slides over the input with every pixel taken so many times in height and width (1 or 2): a nearest-neighbour
+  /// enlargement that is never in memory. `window.input` has the enlarged sizes.
+  var enlargement = 1
 
   var groupIn: Int { inChannels / group }
   var groupOut: Int { outChannels / group }
@@ -19,8 +22,13 @@ struct ConvolutionShape: Sendable {
   /// One filter per channel.
   var isDepthwise: Bool { group > 1 && groupIn == 1 && groupOut == 1 }
 
+  /// Pixels of one image as it lies in memory.
+  var storedInputCount: Int { window.inputCount / (enlargement * enlargement) }
+
   /// `channelsLast`: X is (batch, spatial…, inChannels).
-  init(x: [Int], weights: [Int], group: Int, attributes: WindowAttributes, channelsLast: Bool) throws(Failure) {
+  init(
+    x: [Int], weights: [Int], group: Int, attributes: WindowAttributes, channelsLast: Bool, enlargement: Int = 1
+  ) throws(Failure) {
     guard x.count >= 3, weights.count == x.count else {
       throw Failure(.shapeMismatch, "ranks of input and weights", actual: "\(x) and \(weights)")
     }
@@ -34,8 +42,14 @@ struct ConvolutionShape: Sendable {
         .shapeMismatch, "channels: input has \(inChannels), weights \(weights), group \(group)",
         expected: "input channels = weights[1] · group")
     }
+    self.enlargement = enlargement
+    guard enlargement == 1 || (enlargement == 2 && spatialRank == 2 && channelsLast) else {
+      throw Failure(.unsupported, "enlargement of the input", expected: "1, or 2 in two dimensions, channels last")
+    }
+    let sizes = Array(channelsLast ? x[1..<(x.count - 1)] : x[2...])
     window = try attributes.window(
-      spatial: Array(channelsLast ? x[1..<(x.count - 1)] : x[2...]), kernel: Array(weights[2...]))
+      spatial: try sizes.map { size throws(Failure) in try CheckedSize.product([size, enlargement], of: "input") },
+      kernel: Array(weights[2...]))
   }
 
   var outputShape: [Int] { [batch, outChannels] + window.outputShape(rank: spatialRank) }

@@ -89,7 +89,7 @@ struct MatMulGegluOperator: Operator {
       rows: rows, depth: value.depth, panels: 2 * value.panelCount, threads: slots, kernels: kernels)
     let panelsPerTask = max(1, (partition.panelsPerTask + 1) / 2)
     let panelBlocks = (value.panelCount + panelsPerTask - 1) / panelsPerTask
-    let source = MatrixProduct.rows(of: a.floats, stride: value.depth, kernels)
+    let source = a.floats
     // Rows per task so that A is packed for all of K, and never more than the tiles hold.
     let depthBlocks = max(1, (value.depth + g.blockDepth - 1) / g.blockDepth)
     let held = MatrixProduct.heldRows(kernels) / depthBlocks / g.tileRows * g.tileRows
@@ -108,13 +108,14 @@ struct MatMulGegluOperator: Operator {
       let gates = values + Self.tileFloatCount(kernels)
       for block in 0..<depthBlocks {
         let k = block * g.blockDepth
-        source(
-          slot, rowStart, count, k, min(g.blockDepth, value.depth - k), packedA + block * blockRows * g.rowStride)
+        MatrixProduct.copyRows(
+          source + rowStart * value.depth + k, stride: value.depth, count, min(g.blockDepth, value.depth - k),
+          packedA + block * blockRows * g.rowStride, kernels)
       }
       for panel in (panelBlock * panelsPerTask)..<min(value.panelCount, (panelBlock + 1) * panelsPerTask) {
         let column = panel * g.tileColumns
         let width = min(g.tileColumns, n - column)
-        for (matrix, target) in [(value, values), (gate, gates)] {
+        func multiply(_ matrix: PackedMatrix, _ target: UnsafeMutablePointer<Float>) {
           for block in 0..<depthBlocks {
             let k = block * g.blockDepth
             kernels.gemmPanel(
@@ -122,6 +123,8 @@ struct MatMulGegluOperator: Operator {
               matrix.panels + panel * matrix.panelStride + k * g.tileColumns, target, g.tileColumns, k > 0, edge)
           }
         }
+        multiply(value, values)
+        multiply(gate, gates)
         kernels.fused.gegluTile(
           count, width, values, gates, g.tileColumns, bias.map { $0 + column }, bias.map { $0 + n + column },
           y.floats + rowStart * n + column, n)
@@ -139,11 +142,10 @@ struct MatMulGegluOperator: Operator {
     let gates = try Tensor(type: .float32, shape: [rows, n])
     let slots = context.pool.threads
     let blocks = try Tensor(type: .float32, shape: [slots * MatrixProduct.slotFloatCount(value.kernels)])
-    let source = MatrixProduct.rows(of: a.floats, stride: value.depth, value.kernels)
     try MatrixProduct(rows: rows, b: value, c: y.floats, cStride: n, bias: bias).run(
-      context: context, slots: slots, scratch: blocks.floats, source)
+      context: context, slots: slots, scratch: blocks.floats, rowsOf: a.floats, stride: value.depth)
     try MatrixProduct(rows: rows, b: gate, c: gates.floats, cStride: n, bias: bias.map { $0 + n }).run(
-      context: context, slots: slots, scratch: blocks.floats, source)
+      context: context, slots: slots, scratch: blocks.floats, rowsOf: a.floats, stride: value.depth)
     withExtendedLifetime((gates, blocks)) {
       value.kernels.geglu(y.floats, gates.floats, y.floats, rows * n)
     }

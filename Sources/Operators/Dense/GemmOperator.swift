@@ -127,11 +127,11 @@ struct GemmOperator: Operator {
       }
     }
     let blocks = try scratch.takeFloats(slots * MatrixProduct.slotFloatCount(matrix.kernels))
-    try product.run(
-      context: context, slots: slots, scratch: blocks,
-      transposeA
-        ? MatrixProduct.rows(ofTransposed: a.floats, stride: m, matrix.kernels)
-        : MatrixProduct.rows(of: a.floats, stride: k, matrix.kernels))
+    if transposeA {
+      try product.run(context: context, slots: slots, scratch: blocks, columnsOf: a.floats, stride: m)
+    } else {
+      try product.run(context: context, slots: slots, scratch: blocks, rowsOf: a.floats, stride: k)
+    }
     if product.bias != nil || product.residual != nil { return }
     let target = y.floats
     if alpha != 1 { matrix.kernels.multiplyScalar(target, alpha, target, m * n) }

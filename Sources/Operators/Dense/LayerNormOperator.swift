@@ -42,11 +42,10 @@ struct LayerNormOperator: Operator {
     let x = try inputs.tensor(0, named: "X")
     guard let y = outputs.optionalTensor(0), y.count > 0 else { return }
     let axis = try checkedAxis(axis, rank: x.rank)
-    let normalized = Array(x.shape[axis...])
-    let count = normalized.reduce(1, *)
+    let count = x.shape[axis...].reduce(1, *)
     let rows = x.count / count
-    let scale = try expanded(try inputs.tensor(1, named: "Scale"), normalized)
-    let bias = try inputs.optionalTensor(2).map { try expanded($0, normalized) }
+    let scale = try expanded(try inputs.tensor(1, named: "Scale"), x.shape[axis...], count)
+    let bias = try inputs.optionalTensor(2).map { try expanded($0, x.shape[axis...], count) }
     let means = outputs.optionalTensor(1)?.floats
     let deviations = outputs.optionalTensor(2)?.floats
     let kernels = Kernels.current
@@ -77,8 +76,9 @@ struct LayerNormOperator: Operator {
   }
 
   /// `tensor` repeated to `shape` where it is smaller.
-  private func expanded(_ tensor: Tensor, _ shape: [Int]) throws -> Tensor {
-    if tensor.count == shape.reduce(1, *) { return tensor }
+  private func expanded(_ tensor: Tensor, _ sizes: ArraySlice<Int>, _ count: Int) throws -> Tensor {
+    if tensor.count == count { return tensor }
+    let shape = Array(sizes)
     let result = try Tensor(type: tensor.type, shape: shape)
     let own = [Int](repeating: 1, count: shape.count - tensor.rank) + tensor.shape
     for index in 0..<result.count {

@@ -123,9 +123,7 @@ struct MatMulOperator: Operator {
       bias: inputs.optionalTensor(2).map { UnsafePointer($0.floats) },
       residual: inputs.optionalTensor(3).map { UnsafePointer($0.floats) }, residualStride: matrix.columns,
       activation: activation)
-    try product.run(
-      context: context, slots: slots, scratch: blocks,
-      MatrixProduct.rows(of: a.floats, stride: matrix.depth, matrix.kernels))
+    try product.run(context: context, slots: slots, scratch: blocks, rowsOf: a.floats, stride: matrix.depth)
   }
 
   /// The activation that an attribute names.

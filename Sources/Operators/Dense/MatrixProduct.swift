@@ -142,24 +142,35 @@ struct MatrixProduct {
     } while first < b.depth
   }
 
-  /// The row source of a plain row-major matrix.
-  static func rows(of a: UnsafePointer<Float>, stride: Int, _ kernels: KernelTable) -> RowSource {
-    let target = kernels.gemm.rowStride
-    return { _, rowStart, rows, kStart, depth, packed in
-      for row in 0..<rows {
-        (packed + row * target).update(from: a + (rowStart + row) * stride + kStart, count: depth)
-      }
+  /// A is a plain row-major matrix.
+  func run(
+    context: RunContext, slots: Int, scratch: UnsafeMutablePointer<Float>, rowsOf a: UnsafePointer<Float>, stride: Int
+  ) throws {
+    try run(context: context, slots: slots, scratch: scratch) { _, rowStart, rows, kStart, depth, packed in
+      Self.copyRows(a + rowStart * stride + kStart, stride: stride, rows, depth, packed, kernels)
     }
   }
 
-  /// The row source of a matrix stored transposed: element (row, k) at `a[k * stride + row]`.
-  static func rows(ofTransposed a: UnsafePointer<Float>, stride: Int, _ kernels: KernelTable) -> RowSource {
+  /// A is stored transposed: element (row, k) at `a[k * stride + row]`.
+  func run(
+    context: RunContext, slots: Int, scratch: UnsafeMutablePointer<Float>, columnsOf a: UnsafePointer<Float>,
+    stride: Int
+  ) throws {
     let target = kernels.gemm.rowStride
-    return { _, rowStart, rows, kStart, depth, packed in
+    try run(context: context, slots: slots, scratch: scratch) { _, rowStart, rows, kStart, depth, packed in
       for k in 0..<depth {
         let source = a + (kStart + k) * stride + rowStart
         for row in 0..<rows { packed[row * target + k] = source[row] }
       }
     }
+  }
+
+  /// `rows` pieces of `depth` floats, from rows at distance `stride` into packed ones.
+  static func copyRows(
+    _ a: UnsafePointer<Float>, stride: Int, _ rows: Int, _ depth: Int, _ packed: UnsafeMutablePointer<Float>,
+    _ kernels: KernelTable
+  ) {
+    let target = kernels.gemm.rowStride
+    for row in 0..<rows { (packed + row * target).update(from: a + row * stride, count: depth) }
   }
 }

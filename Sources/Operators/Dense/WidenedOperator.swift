@@ -64,6 +64,12 @@ struct WidenedOperator: Operator {
     return WidenedOperator(base: prepared, float32Outputs: float32Outputs)
   }
 
+  /// Without narrow inputs nothing is left to widen.
+  func bound(to inputs: [ValueInfo?], threads: Int) throws -> (any Operator)? {
+    guard narrowType(inputs.map { $0?.type }) == nil else { return nil }
+    return try base.bound(to: inputs, threads: threads) ?? base
+  }
+
   func preparationKey(for inputs: [ValueInfo?], threads: Int) -> String? {
     base.preparationKey(for: inputs, threads: threads)
   }

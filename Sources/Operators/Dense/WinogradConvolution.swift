@@ -21,9 +21,10 @@ struct WinogradConvolution {
 
   /// Channels whose transformed weights one task keeps: 36 · 128 · 32 floats are 590 KB, within a 1 MB second-level cache.
   private static let weightDepth = 128
-  /// Bytes of V that a block may have: they are read once per panel and should stay in the last-level cache.
-  private static let blockByteLimit = 14 << 20
-  private static let tileLimit = 252
+  /// Bytes of V that a block may have: they are read once per panel and should stay in a share of the last-level cache.
+  private static let blockByteLimit = 7 << 20
+  /// Tiles of a block: 36 · 96 · 32 products are 440 KB, so that they and the weights stay in the second-level cache.
+  private static let tileLimit = 96
 
   /// Nil where the layer is not of the kind, or where the direct convolution is expected to be faster.
   init?(_ shape: ConvolutionShape, kernels: KernelTable) {
@@ -59,14 +60,15 @@ struct WinogradConvolution {
   // MARK: Cost
 
   private var tiles: Int { shape.batch * tilesDown * tilesAcross }
+  /// Rows of the smallest matrix product.
+  private var rowStep: Int { kernels.name.description == "avx512" ? 4 : kernels.gemm.tileRows }
   private var blocks: Int { (tiles + tilesPerBlock - 1) / tilesPerBlock }
 
   /// Expected time in vector multiply-adds. The transforms' figures are measured on AVX-512 (cycles per vector, data in
   /// the second- and third-level cache).
   var cost: Double {
     let lanes = kernels.gemm.tileColumns / 2
-    let step = kernels.name.description == "avx512" ? 4 : kernels.gemm.tileRows
-    let rows = Double((tilesPerBlock + step - 1) / step * step)
+    let rows = Double((tilesPerBlock + rowStep - 1) / rowStep * rowStep)
     let products = 36 * Double(blocks) * rows * Double(shape.inChannels) * 2 * Double(panels)
     let input = 270 * Double(tiles) * Double((shape.inChannels + lanes - 1) / lanes)
     let weights = 180 * Double(blocks) * Double(shape.inChannels) * 2 * Double(panels)
@@ -120,20 +122,41 @@ struct WinogradConvolution {
           convolution.x, tile: first + tile, depthBlock: block,
           v + block * inputBlockStride + tile * kernels.gemm.rowStride, own + slot * slotFloatCount)
       }
-      // Panels alone may not keep many threads busy; pieces of the tiles then transform the weights again.
-      let wanted = max(1, min(2 * slots / max(1, panels), count / (4 * kernels.gemm.tileRows)))
-      let piece =
-        ((count + wanted - 1) / wanted + kernels.gemm.tileRows - 1) / kernels.gemm.tileRows
-        * kernels.gemm.tileRows
-      let pieces = (count + piece - 1) / piece
-      try runTasks(panels * pieces, slots: slots, context: context) { slot, task in
-        let (panel, part) = task.quotientAndRemainder(dividingBy: pieces)
+      let plan = Division(panels: panels, tiles: count, slots: slots, step: rowStep)
+      try runTasks(plan.count, slots: slots, context: context) { slot, task in
+        let (panel, start, tiles) = plan.place(task)
         multiply(
-          convolution, weights, panel: panel, v + part * piece * kernels.gemm.rowStride,
-          firstTile: first + part * piece,
-          count: min(piece, count - part * piece), own + slot * slotFloatCount)
+          convolution, weights, panel: panel, v + start * kernels.gemm.rowStride, firstTile: first + start,
+          count: tiles, own + slot * slotFloatCount)
       }
       first += count
+    }
+  }
+
+  /// Panels as tasks, in whole rounds for all threads; each of those left over is cut into pieces of the tiles, which
+  /// transform its weights again, so that no thread is without work.
+  struct Division {
+    private let whole: Int
+    private let pieces: Int
+    private let pieceTiles: Int
+    private let tiles: Int
+    let count: Int
+
+    /// `step`: tiles that a matrix product computes at least.
+    init(panels: Int, tiles: Int, slots: Int, step: Int) {
+      let rest = panels % slots
+      whole = panels - rest
+      self.tiles = tiles
+      let wanted = rest == 0 ? 1 : (slots + rest - 1) / rest
+      pieceTiles = max(step, ((tiles + wanted - 1) / wanted + step - 1) / step * step)
+      pieces = (tiles + pieceTiles - 1) / pieceTiles
+      count = whole + rest * pieces
+    }
+
+    func place(_ task: Int) -> (panel: Int, firstTile: Int, tiles: Int) {
+      guard task >= whole else { return (task, 0, tiles) }
+      let (panel, piece) = (task - whole).quotientAndRemainder(dividingBy: pieces)
+      return (whole + panel, piece * pieceTiles, min(pieceTiles, tiles - piece * pieceTiles))
     }
   }
 
@@ -160,10 +183,14 @@ struct WinogradConvolution {
     }
     let (yBegin, yEnd) = bounds(top, w.input.y)
     let (xBegin, xEnd) = bounds(left, w.input.x)
-    let line = w.input.x * channels
+    // Enlarged pixel i lies at i >> shift; tiles start at even pixels, so padding alone decides where pairs begin.
+    let shift = shape.enlargement - 1
+    let line = (w.input.x >> shift) * channels
+    let first = x + at.image * shape.storedInputCount * channels + (top >> shift) * line + (left >> shift) * channels
     kernels.winograd.input(
-      x + at.image * w.inputCount * channels + top * line + left * channels + firstChannel, channels, line, yBegin,
-      yEnd, xBegin, xEnd, min(kernels.gemm.blockDepth, channels - firstChannel), target, inputFrequencyStride, scratch)
+      first + firstChannel, channels, line, yBegin, yEnd, xBegin, xEnd,
+      min(kernels.gemm.blockDepth, channels - firstChannel), target, inputFrequencyStride, shift,
+      top & shift, left & shift, scratch)
   }
 
   private func multiply(

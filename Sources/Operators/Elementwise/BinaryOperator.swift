@@ -40,6 +40,8 @@ struct BinaryOperator: Operator {
   let function: BinaryFunction
   let alignment: Alignment
   let grain: Int
+  /// Where the plan has bound the operator to its inputs' shapes.
+  private var broadcast: Broadcast?
 
   init(_ function: BinaryFunction, alignment: Alignment = .numpy, grain: Int = Grain.light) {
     self.function = function
@@ -59,6 +61,14 @@ struct BinaryOperator: Operator {
     ]
   }
 
+  func bound(to inputs: [ValueInfo?], threads: Int) throws -> (any Operator)? {
+    let a: ValueInfo = try inputs.operand(0)
+    let b: ValueInfo = try inputs.operand(1)
+    var copy = self
+    copy.broadcast = try Broadcast([a.shape, alignment.shape(b.shape, against: a.shape)])
+    return copy
+  }
+
   func run(inputs: [Tensor?], outputs: [Tensor?], context: RunContext) throws {
     guard let result = outputs.optionalOperand(0) else { return }
     let a: Tensor = try inputs.operand(0)
@@ -66,7 +76,7 @@ struct BinaryOperator: Operator {
     guard let kind = ComputeKind(a.type) else {
       throw Failure(.internalError, "element type \(a.type) was not checked")
     }
-    let broadcast = try Broadcast([a.shape, alignment.shape(b.shape, against: a.shape)])
+    let broadcast = try broadcast ?? Broadcast([a.shape, alignment.shape(b.shape, against: a.shape)])
     try BinaryRun.apply(function, kind: kind, broadcast, a, b, result, pool: context.pool, grain: grain)
   }
 }

@@ -78,9 +78,7 @@ func forChunks(_ range: Range<Int>, _ body: (Int, Int) -> Void) {
 func withChunk<Element: BitwiseCopyable>(
   of _: Element.Type, _ body: (UnsafeMutablePointer<Element>) -> Void
 ) {
-  withUnsafeTemporaryAllocation(of: Element.self, capacity: chunkLength) { buffer in
-    if let base = buffer.baseAddress { body(base) }
-  }
+  withStackBlock(of: Element.self, capacity: chunkLength, body)
 }
 
 /// Elements below which a range is not worth handing to another thread.

@@ -74,13 +74,21 @@ struct Slice: Operator {
   func run(inputs: [Tensor?], outputs: [Tensor?], context: RunContext) throws {
     let data = try inputs.tensor(at: 0)
     guard let output = outputs.optionalTensor(at: 0) else { return }
-    let ranges = try ranges(for: inputs.infos)
-    let strides = ShapeRules.strides(of: data.shape)
-    let copy = StridedCopy(
-      shape: output.shape, sourceStrides: zip(ranges, strides).map { $0.step * $1 },
+    try moveElements(copy(of: inputs.infos, pool: context.pool), from: [data], to: [output])
+  }
+
+  func bound(to inputs: [ValueInfo?], threads: Int) throws -> (any Operator)? {
+    guard let output = try outputs(for: inputs)?.first else { return nil }
+    return BoundCopy(copy: try copy(of: inputs, pool: ThreadPool(threads: 1)), output: output)
+  }
+
+  private func copy(of inputs: [ValueInfo?], pool: ThreadPool) throws -> StridedCopy {
+    let ranges = try ranges(for: inputs)
+    let strides = ShapeRules.strides(of: try inputs.info(at: 0, named: "data").shape)
+    return StridedCopy(
+      shape: ranges.map(\.count), sourceStrides: zip(ranges, strides).map { $0.step * $1 },
       sourceOffset: zip(ranges, strides).map { $0.start * $1 }.reduce(0, +),
-      destinationStrides: ShapeRules.strides(of: output.shape), pool: context.pool)
-    try moveElements(copy, from: [data], to: [output])
+      destinationStrides: ShapeRules.strides(of: ranges.map(\.count)), pool: pool)
   }
 }
 
@@ -98,15 +106,24 @@ struct Expand: Operator {
   func run(inputs: [Tensor?], outputs: [Tensor?], context: RunContext) throws {
     let data = try inputs.tensor(at: 0)
     guard let output = outputs.optionalTensor(at: 0) else { return }
-    let added = output.rank - data.rank
-    let strides = ShapeRules.strides(of: data.shape)
-    let sourceStrides = output.shape.indices.map { axis in
-      axis < added || data.shape[axis - added] == 1 ? 0 : strides[axis - added]
+    try moveElements(copy(of: data.shape, to: output.shape, pool: context.pool), from: [data], to: [output])
+  }
+
+  func bound(to inputs: [ValueInfo?], threads: Int) throws -> (any Operator)? {
+    guard let output = try outputs(for: inputs)?.first else { return nil }
+    let data = try inputs.info(at: 0, named: "input")
+    return BoundCopy(
+      copy: copy(of: data.shape, to: output.shape, pool: ThreadPool(threads: 1)), output: output)
+  }
+
+  private func copy(of data: [Int], to output: [Int], pool: ThreadPool) -> StridedCopy {
+    let added = output.count - data.count
+    let strides = ShapeRules.strides(of: data)
+    let sourceStrides = output.indices.map { axis in
+      axis < added || data[axis - added] == 1 ? 0 : strides[axis - added]
     }
-    let copy = StridedCopy(
-      shape: output.shape, sourceStrides: sourceStrides, destinationStrides: ShapeRules.strides(of: output.shape),
-      pool: context.pool)
-    try moveElements(copy, from: [data], to: [output])
+    return StridedCopy(
+      shape: output, sourceStrides: sourceStrides, destinationStrides: ShapeRules.strides(of: output), pool: pool)
   }
 }
 

@@ -11,7 +11,11 @@ struct StridedCopy: ElementMovement {
   private var sourceOffset: Int
   private var destinationOffset: Int
   private var isEmpty: Bool
-  private let pool: ThreadPool
+  private var pool: ThreadPool
+  /// Axis that becomes the last one where the copy is a transpose.
+  private var turned: Int?
+  /// What lies around a row, or around a transposed plane.
+  private var outer = RowOffsets(shape: [], first: [], second: [])
 
   /// Fewer elements than this are not worth a second thread.
   private static let elementsPerThread = 32_768
@@ -47,6 +51,24 @@ struct StridedCopy: ElementMovement {
       self.sourceStrides = [1]
       self.destinationStrides = [1]
     }
+    let last = self.shape.count - 1
+    if self.sourceStrides[last] != 1 || self.destinationStrides[last] != 1,
+      let contiguous = self.shape.indices.dropLast().first(where: { self.sourceStrides[$0] == 1 }),
+      self.shape[contiguous] >= 4
+    {
+      turned = contiguous
+    }
+    let others = self.shape.indices.filter { $0 != turned && $0 != last }
+    outer = RowOffsets(
+      shape: others.map { self.shape[$0] }, first: others.map { self.sourceStrides[$0] },
+      second: others.map { self.destinationStrides[$0] })
+  }
+
+  /// The same copy by another pool.
+  func on(_ pool: ThreadPool) -> StridedCopy {
+    var copy = self
+    copy.pool = pool
+    return copy
   }
 
   func move<Element>(_ sources: [UnsafePointer<Element>], _ destinations: [UnsafeMutablePointer<Element>]) {
@@ -55,11 +77,8 @@ struct StridedCopy: ElementMovement {
 
   func run<Element>(from source: UnsafePointer<Element>, to destination: UnsafeMutablePointer<Element>) {
     guard !isEmpty else { return }
-    let last = shape.count - 1
-    if sourceStrides[last] != 1 || destinationStrides[last] != 1,
-      let contiguous = shape.indices.dropLast().first(where: { sourceStrides[$0] == 1 }), shape[contiguous] >= 4
-    {
-      transpose(contiguous, from: source, to: destination)
+    if let turned {
+      transpose(turned, from: source, to: destination)
     } else {
       copyRows(from: source, to: destination)
     }
@@ -68,9 +87,7 @@ struct StridedCopy: ElementMovement {
   private func copyRows<Element>(from source: UnsafePointer<Element>, to destination: UnsafeMutablePointer<Element>) {
     let last = shape.count - 1
     let (length, step, stride) = (shape[last], sourceStrides[last], destinationStrides[last])
-    let rows = RowOffsets(
-      shape: Array(shape.dropLast()), first: Array(sourceStrides.dropLast()),
-      second: Array(destinationStrides.dropLast()))
+    let rows = outer
     let from = source + sourceOffset
     let to = destination + destinationOffset
     if rows.count == 1, step == 1, stride == 1 {
@@ -107,10 +124,7 @@ struct StridedCopy: ElementMovement {
     let (rows, columns) = (shape[contiguous], shape[last])
     let (rowStride, columnStride) = (destinationStrides[contiguous], destinationStrides[last])
     let columnStep = sourceStrides[last]
-    let others = shape.indices.filter { $0 != contiguous && $0 != last }
-    let outer = RowOffsets(
-      shape: others.map { shape[$0] }, first: others.map { sourceStrides[$0] },
-      second: others.map { destinationStrides[$0] })
+    let outer = outer
     let bands = (rows + side - 1) / side
     let from = source + sourceOffset
     let to = destination + destinationOffset

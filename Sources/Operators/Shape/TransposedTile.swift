@@ -20,8 +20,17 @@ enum TransposedTile {
       }
       return
     }
-    withUnsafeTemporaryAllocation(of: Element.self, capacity: side * side) { buffer in
-      guard let tile = buffer.baseAddress else { return }
+    @inline(__always) func withTile(_ body: (UnsafeMutablePointer<Element>) -> Void) {
+      guard MemoryLayout<Element>.stride == 4 else {
+        return withUnsafeTemporaryAllocation(of: Element.self, capacity: side * side) { buffer in
+          if let base = buffer.baseAddress { body(base) }
+        }
+      }
+      withStackBlock(of: UInt32.self, capacity: side * side) {
+        body(UnsafeMutableRawPointer($0).assumingMemoryBound(to: Element.self))
+      }
+    }
+    withTile { tile in
       var column = 0
       if Element.self == UInt32.self {
         while column + 4 <= columns && rows == side {

@@ -25,11 +25,21 @@ struct Transpose: Operator {
   func run(inputs: [Tensor?], outputs: [Tensor?], context: RunContext) throws {
     let data = try inputs.tensor(at: 0)
     guard let output = outputs.optionalTensor(at: 0) else { return }
-    let strides = ShapeRules.strides(of: data.shape)
-    let copy = StridedCopy(
-      shape: output.shape, sourceStrides: try resolved(rank: data.rank).map { strides[$0] },
-      destinationStrides: ShapeRules.strides(of: output.shape), pool: context.pool)
-    try moveElements(copy, from: [data], to: [output])
+    try moveElements(copy(of: data.shape, pool: context.pool), from: [data], to: [output])
+  }
+
+  func bound(to inputs: [ValueInfo?], threads: Int) throws -> (any Operator)? {
+    guard let output = try outputs(for: inputs)?.first else { return nil }
+    let data = try inputs.info(at: 0, named: "data")
+    return BoundCopy(copy: try copy(of: data.shape, pool: ThreadPool(threads: 1)), output: output)
+  }
+
+  private func copy(of shape: [Int], pool: ThreadPool) throws(Failure) -> StridedCopy {
+    let strides = ShapeRules.strides(of: shape)
+    let axes = try resolved(rank: shape.count)
+    return StridedCopy(
+      shape: axes.map { shape[$0] }, sourceStrides: axes.map { strides[$0] },
+      destinationStrides: ShapeRules.strides(of: axes.map { shape[$0] }), pool: pool)
   }
 }
 

@@ -62,6 +62,8 @@ public struct GenerationOptions: Sendable {
   /// dB against the full run; picks steps, skip rule and cache from the pipeline's `adaptive.json` where the run names none.
   public var quality: Double?
   public var decode = true
+  /// Latent pixels of the tiles that pictures are decoded in; 0: whole pictures.
+  public var vaeTiling = 0
   public var profile = false
 
   public init() {}

@@ -89,6 +89,16 @@ extension NamedOptions {
     float(
       "deadline_ms", .run, \.generation.deadlineMilliseconds, 0...86_400_000,
       "Milliseconds for the whole run: the policy takes no more steps than this machine's speed allows; 0: none."),
+    OptionDescription(
+      "vae_tiling", .int, .run, at: \.generation.vaeTiling, default: "0", bounds: 0...4096,
+      "Decode in blended tiles of so many latent pixels (8 or more), with less memory; 0: whole pictures."
+    ) { value in
+      guard case .int(let size) = value else { return nil }
+      guard size == 0 || size >= 8 else {
+        throw Failure(.outOfRange, "option 'vae_tiling'", expected: "0, or 8 to 4096", actual: "\(size)")
+      }
+      return size
+    },
   ]
 
   // MARK: Kinds of lines

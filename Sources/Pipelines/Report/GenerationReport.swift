@@ -96,12 +96,21 @@ public struct GenerationReport: Sendable {
     return .object(members)
   }
 
-  /// `[{"operator", "ms", "runs"}]`, slowest first.
-  public static func operators(_ profiler: Profiler) -> JSON {
-    .array(
-      profiler.byOperator.map {
-        .object(["operator": JSON($0.operatorType), "ms": JSON($0.seconds * 1e3), "runs": JSON($0.runs)])
-      })
+  /// `[{"operator", "kernel", "ms", "runs", "gflop", "mbytes"}]`, slowest first: an operator has one entry per kernel;
+  /// `gflop` counts two operations per multiply-accumulate of the definition, `mbytes` the activations read and written.
+  public static func operators(_ profiler: Profiler) -> JSON { .array(profiler.byOperator.map(profile)) }
+
+  /// The same by node, with its name as `node`, in the order the nodes ran.
+  public static func nodes(_ profiler: Profiler) -> JSON { .array(profiler.byNode.map(profile)) }
+
+  private static func profile(_ total: Profiler.Total) -> JSON {
+    var members: [String: JSON] = [
+      "operator": JSON(total.operatorType), "ms": JSON(total.seconds * 1e3), "runs": JSON(total.runs),
+      "gflop": JSON(2e-9 * Double(total.multiplyAccumulates)), "mbytes": JSON(1e-6 * Double(total.byteCount)),
+    ]
+    if let kernel = total.kernel { members["kernel"] = JSON(kernel) }
+    if let node = total.node { members["node"] = JSON(node) }
+    return .object(members)
   }
 }
 

@@ -25,6 +25,14 @@ final class Plan: @unchecked Sendable {
     case dynamic(CompiledNode)
   }
 
+  /// What a step does, for profiles.
+  struct Cost {
+    var kernel: String?
+    var multiplyAccumulates = 0
+    /// Activations read and written; weights do not count.
+    var byteCount = 0
+  }
+
   struct Step {
     var node: Node
     var work: Work
@@ -32,6 +40,7 @@ final class Plan: @unchecked Sendable {
     var inputs: [Operand?]
     var inputIDs: [ValueID?]
     var outputs: [Operand?]
+    var cost = Cost()
   }
 
   /// How a result leaves the plan.

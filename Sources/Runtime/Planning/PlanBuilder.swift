@@ -147,7 +147,8 @@ struct PlanBuilder {
         do {
           try checkCancelled()
           let inputs = drafts[index].node.inputs.map { $0.flatMap { infos[$0.index] } }
-          outcome.work = try prepared.prepare(made, node: drafts[index].node, inputs: inputs, threads: threads)
+          let work = try prepared.prepare(made, node: drafts[index].node, inputs: inputs, threads: threads)
+          outcome.work = try work.bound(to: inputs, threads: threads) ?? work
         } catch {
           outcome.failure = error
           failed.store(true, ordering: .relaxed)
@@ -272,6 +273,17 @@ struct PlanBuilder {
     }
   }
 
+  private func cost(of draft: Draft, _ implementation: any Operator) -> Plan.Cost {
+    let inputs = draft.node.inputs.map { $0.flatMap { infos[$0.index] } }
+    let outputs = draft.outputs.map { $0.flatMap { infos[$0.index] } }
+    let activations = inputs.filter { $0?.constant == nil } + outputs
+    return Plan.Cost(
+      kernel: implementation.kernelName(for: inputs),
+      multiplyAccumulates: (try? multiplyAccumulates(
+        of: draft.node, inputs: inputs, output: outputs.first??.shape ?? [0])) ?? 0,
+      byteCount: activations.reduce(0) { $0 + ($1.map { $0.type.byteCount($0.shape.reduce(1, *)) } ?? 0) })
+  }
+
   private func plan(_ drafted: [Plan.Result]) -> Plan {
     var buffers: [MemoryPlanner.Buffer] = []
     var bufferOfRoot: [Int: Int] = [:]
@@ -322,7 +334,7 @@ struct PlanBuilder {
         let start = scratchBuffers[index].map { offsets[$0] } ?? 0
         return Plan.Step(
           node: draft.node, work: .planned(implementation, scratch: start..<(start + scratchByteCount)), inputs: inputs,
-          inputIDs: draft.inputs, outputs: draft.outputs.map(operand))
+          inputIDs: draft.inputs, outputs: draft.outputs.map(operand), cost: cost(of: draft, implementation))
       }
     }
     let results = zip(drafted, graph.outputs).map { result, id -> Plan.Result in

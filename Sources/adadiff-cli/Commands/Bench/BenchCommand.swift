@@ -2,6 +2,7 @@ import ArgumentParser
 import CAdaDiff
 import Graph
 import NumpyFiles
+import Operators
 import Support
 
 struct BenchCommand: ParsableCommand {
@@ -10,7 +11,10 @@ struct BenchCommand: ParsableCommand {
     abstract: "Measure a pipeline or an ONNX model: median time of several runs.",
     discussion: """
       A folder is measured as a pipeline (one picture per run), a file as a model. A model's inputs are given with \
-      --input or made up: zeros of the declared shape, free dimensions set with --dim (default 1).
+      --input or made up: zeros of the declared shape, free dimensions set with --dim (default 1). Speed is compared \
+      with this machine's own peak, measured in the same run: multiply-adds from the first-level cache, and for \
+      operators that multiply no matrices the speed of copying memory. GFLOP/s count the operations of the definition; \
+      Winograd's convolution does with a quarter of them, so shares above 100 % are possible.
 
       EXAMPLES:
         adadiff bench --steps 10 --runs 3
@@ -18,6 +22,10 @@ struct BenchCommand: ParsableCommand {
         adadiff bench unet/model.onnx --profile --dim batch_size=2 \\
             --dim height=64 --dim width=64 --dim sequence_length=77
             One network call, with the time of every kind of operator.
+        adadiff bench unet/model.onnx --svg times.svg --dim batch_size=2 …
+            The time of every node as nested bars.
+        adadiff bench unet/model.onnx --tune --dim batch_size=2 …
+            Were convolutions given the fastest algorithm?
       """)
 
   @Argument(help: "Pipeline folder or ONNX file (default: the bundled pipeline).")
@@ -44,17 +52,30 @@ struct BenchCommand: ParsableCommand {
   @Flag(help: "Print the time of every kind of operator.")
   var profile = false
 
+  @Option(help: ArgumentHelp("Draw the time of a model's nodes as nested bars.", valueName: "file.svg"))
+  var svg: String?
+
+  @Flag(help: "Time a model's convolutions with every algorithm there is, and say where the choice was wrong.")
+  var tune = false
+
   @OptionGroup(title: "Output") var outputOptions: OutputOptions
 
   func run() throws {
     guard (1...10_000).contains(runs) else { throw Failure(.outOfRange, "--runs must be 1 to 10,000") }
+    if let threads, threads < 1 { throw Failure(.outOfRange, "--threads must be at least 1") }
+    if let svg { try Paths.requireWritable(svg) }
     let options = try LibraryOptions()
     try options.setCancelToken(try Interruption.token())
     if let threads { try options.set("threads", threads) }
     if profile { try options.set("profile", true) }
     let path = if let model { model } else { try BundledModel.folder() }
     if Paths.isFolder(path) {
+      guard svg == nil, !tune else {
+        throw Failure(.invalidArgument, "--svg and --tune measure one network: give an ONNX file", actual: path)
+      }
       try measurePipeline(path, options: options)
+    } else if tune {
+      try measureAlternatives(path)
     } else {
       try measureModel(path, options: options)
     }
@@ -79,7 +100,14 @@ struct BenchCommand: ParsableCommand {
     }
   }
 
+  private func measureAlternatives(_ path: String) throws {
+    let result = try TuneTable(path: path, sizes: DimensionSizes(dim), threads: threads, runs: runs)
+    guard outputOptions.json else { return result.print() }
+    Terminal.print(JSON.object(["status": "OK", "model": .string(path), "layers": result.json]).text)
+  }
+
   private func measureModel(_ path: String, options: LibraryOptions) throws {
+    try options.set("profile", true)
     let model = try LibraryModel(path: path, options: options)
     var inputs = try input.map { try LibraryTensor(argument: $0) }
     let sizes = try dimensions()
@@ -106,24 +134,53 @@ struct BenchCommand: ParsableCommand {
     var report = JSON.null
     for _ in 0..<runs {
       let (seconds, latest) = try body()
+      // The profile is that of the fastest run, which other work on the machine disturbed least.
+      if seconds < times.min() ?? .infinity { report = latest }
       times.append(seconds)
-      report = latest
     }
     let median = BenchCommand.median(times)
+    let nodes = OperatorTimes(report, key: "nodes")
+    if let svg { try WholeFile.write(FlameChart(nodes, title: path).svg, to: svg) }
+    let operators = OperatorTimes(report)
+    let peak =
+      operators.rows.isEmpty
+      ? nil : try MachinePeak.measure(pool: threads.map { ThreadPool(threads: $0) } ?? ThreadPool())
+    // What the library does between operators, in the run that was profiled.
+    let fastest = times.min() ?? 0
+    let outside = fastest - operators.milliseconds / 1000
+    let speed = median > 0 ? operators.gigaOperations / median : 0
     if outputOptions.json {
-      Terminal.print(
-        JSON.object([
-          "status": "OK", "model": .string(path), "first_ms": JSON(first * 1000), "median_ms": JSON(median * 1000),
-          "runs_ms": .array(times.map { JSON($0 * 1000) }), "report": report,
-        ]).text)
-      return
+      var members: [String: JSON] = [
+        "status": "OK", "model": .string(path), "first_ms": JSON(first * 1000), "median_ms": JSON(median * 1000),
+        "runs_ms": .array(times.map { JSON($0 * 1000) }), "report": report,
+      ]
+      if let peak {
+        members["gflops"] = JSON(speed)
+        members["peak_gflops"] = JSON(peak.operationsPerSecond * 1e-9)
+        members["peak_gbytes_per_second"] = JSON(peak.bytesPerSecond * 1e-9)
+        members["outside_ms"] = JSON(outside * 1000)
+      }
+      return Terminal.print(JSON.object(members).text)
     }
     Terminal.print(path)
     try detail()
     let range = "\(formatted(seconds: times.min() ?? 0)) to \(formatted(seconds: times.max() ?? 0))"
     Terminal.print(
       "Median of \(runs): \(formatted(seconds: median)) (\(range); the first run took \(formatted(seconds: first)))")
-    if profile { OperatorTimes(report).print() }
+    if let peak {
+      let share = rounded(100 * speed * 1e9 / peak.operationsPerSecond, digits: 0)
+      Terminal.print(
+        """
+        \(rounded(speed, digits: 0)) GFLOP/s, \(share) % of this machine's \
+        \(rounded(peak.operationsPerSecond * 1e-9, digits: 0)) GFLOP/s \
+        (copying: \(rounded(peak.bytesPerSecond * 1e-9, digits: 1)) GB/s)
+        """)
+    }
+    guard profile else { return }
+    operators.print(peak: peak)
+    let share = rounded(100 * outside / max(fastest, 1e-9), digits: 1)
+    Terminal.print(
+      "Outside operators: \(formatted(seconds: max(0, outside))), \(share) % of the fastest run, which the table is of")
   }
 
   /// 0 for no values.

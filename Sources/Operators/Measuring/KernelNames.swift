@@ -1,0 +1,31 @@
+import Graph
+import Kernels
+
+// What `bench --profile` shows beside an operator: the algorithm that was chosen for its shapes and weights.
+
+extension ConvOperator {
+  func kernelName(for inputs: [ValueInfo?]) -> String? {
+    guard let x = inputs.optionalInput(0), x.type == .float32, let weights = inputs.optionalInput(1)?.shape,
+      let shape = try? ConvolutionShape(
+        x: x.shape, weights: weights, group: group, attributes: attributes, channelsLast: channelsLast,
+        enlargement: enlargement)
+    else { return nil }
+    return shape.algorithmName(filters)
+  }
+}
+
+extension MatMulOperator {
+  func kernelName(for inputs: [ValueInfo?]) -> String? { packed == nil ? "packed per run" : "packed weights" }
+}
+
+extension GemmOperator {
+  func kernelName(for inputs: [ValueInfo?]) -> String? { packed == nil ? "packed per run" : "packed weights" }
+}
+
+extension MatMulGegluOperator {
+  func kernelName(for inputs: [ValueInfo?]) -> String? { "gated in the cache" }
+}
+
+extension FusedAttentionOperator {
+  func kernelName(for inputs: [ValueInfo?]) -> String? { "blocked softmax" }
+}
