@@ -26,12 +26,18 @@ import Testing
     #expect(back[2].isNaN)
   }
 
-  /// Calls of 10 ms; the second scheduler calls the network twice per step but the last.
-  @Test(arguments: [(-5.0, 0, 0), (9.9, 0, 0), (10, 1, 1), (35, 3, 2), (200, 20, 10), (1e6, 50, 50)])
-  func deadlinesTakeTheStepsThatFit(_ milliseconds: Double, _ plain: Int, _ doubled: Int) throws {
-    let speed = RunSpeed(callMilliseconds: 10, decodeMilliseconds: 0)
-    #expect(try speed.stepsFitting(into: milliseconds, atMost: 50) { $0 } == plain)
-    #expect(try speed.stepsFitting(into: milliseconds, atMost: 50) { 2 * $0 - 1 } == doubled)
+  /// Guided calls of 10 ms; the second scheduler calls the network twice per step but the last, the third guides one step.
+  @Test(arguments: [
+    (-5.0, 0, 0, 0), (9.9, 0, 0, 0), (10, 1, 1, 1), (35, 3, 2, 6), (200, 20, 10, 39), (1e6, 50, 50, 50),
+  ])
+  func deadlinesTakeTheStepsThatFit(_ milliseconds: Double, _ plain: Int, _ doubled: Int, _ mostlyUnguided: Int) {
+    let speed = RunSpeed(guidedCallMilliseconds: 10, plainCallMilliseconds: 5, decodeMilliseconds: 0)
+    func steps(_ calls: (Int) -> [Bool]) -> Int { speed.stepsFitting(into: milliseconds, atMost: 50, calls: calls) }
+    #expect(steps { Array(repeating: true, count: $0) } == plain)
+    #expect(steps { Array(repeating: true, count: 2 * $0 - 1) } == doubled)
+    #expect(steps { [true] + Array(repeating: false, count: $0 - 1) } == mostlyUnguided)
+    let unmeasured = RunSpeed(decodeMilliseconds: 0)
+    #expect(unmeasured.stepsFitting(into: milliseconds, atMost: 50) { Array(repeating: true, count: $0) } == 0)
   }
 
   @Test func integersAreNoFloats() throws {
