@@ -35,10 +35,9 @@ struct RunSpeed: Sendable {
   static let usableShare = 0.97
 
   /// The largest number of steps whose network calls take no more than `milliseconds`; 0 where not even one fits.
-  /// `calls` says for every call of so many steps whether it is guided; their time grows with the steps.
-  func stepsFitting(
-    into milliseconds: Double, atMost limit: Int, calls: (Int) throws -> [Bool]
-  ) rethrows -> Int {
+  /// `calls` says of a number of steps which of their network calls are guided; it grows with the steps, and solvers with
+  /// inner evaluations call the network more often than they step.
+  func stepsFitting(into milliseconds: Double, atMost limit: Int, calls: (Int) throws -> [Bool]) rethrows -> Int {
     var (fitting, beyond) = (0, limit + 1)
     while beyond - fitting > 1 {
       let middle = (fitting + beyond) / 2

@@ -255,7 +255,6 @@ struct Run {
       let speed = try known ?? measuredSpeed(predictor(), kinds: kinds)
       let decoding = plan.options.decode ? speed.decodeMilliseconds * Double(plan.options.count) : 0
       let left = deadline * RunSpeed.usableShare - (Clock.milliseconds() - start) - decoding
-      // Solvers with inner evaluations call the network more often than they step.
       let fitting = try speed.stepsFitting(into: left, atMost: decision.steps) {
         try guidedCalls(makeScheduler(steps: $0))
       }

@@ -45,7 +45,8 @@ public struct EvaluationResult: Sendable {
       "steps": row.steps.map { JSON($0) } ?? .null,
       "psnr": interval(psnr), "latent_error": interval(latentError),
       "network_calls": interval(calls.map(Double.init)), "partial_calls": interval(partialCalls.map(Double.init)),
-      "predictions": interval(predictions.map(Double.init)), "denoise_ms": interval(milliseconds),
+      "predictions": interval(predictions.map(Double.init)),
+      "denoise_ms": interval(milliseconds),
       // Null: the picture is the full run's.
       "psnr_by_prompt": .array(psnr.map { $0.isFinite ? JSON($0) : .null }),
       "latent_error_by_prompt": .array(latentError.map { JSON($0) }),
