@@ -52,6 +52,7 @@ public struct EvaluationResult: Sendable {
       "latent_error_by_prompt": .array(latentError.map { JSON($0) }),
       "network_calls_by_prompt": .array(calls.map { JSON($0) }),
       "partial_calls_by_prompt": .array(partialCalls.map { JSON($0) }),
+      "predictions_by_prompt": .array(predictions.map { JSON($0) }),
       "denoise_ms_by_prompt": .array(milliseconds.map { JSON($0) }),
       "masks": .array(masks.map { JSON($0) }), "error_by_call": .array(errorByCall.map { JSON($0) }),
     ])
