@@ -17,7 +17,7 @@ class Guidance:
     """Classifier-free guidance from pure noise on, until the share `stop` of the noise schedule (Kynkäänniemi et al. 2024)."""
 
     scale: float = 5.0
-    stop: float = 0.4
+    stop: float = 0.45
 
     @classmethod
     def from_arguments(cls, arguments):
