@@ -31,7 +31,7 @@ package enum ReducedPrecisionPass {
       if let id = node.inputs[1] { weights[id] = choice(precision, for: node, editor) }
     }
     return weights.reduce(0) { total, weight in
-      let count = editor.constant(weight.key)?.count ?? 0
+      let count = constant(weight.key, editor)?.count ?? 0
       switch weight.value {
       case .float32: return total
       case .bfloat16: return total + 2 * count
@@ -54,7 +54,7 @@ package enum ReducedPrecisionPass {
   /// Terms per sum and columns of a product with constant weights; nil for other nodes and filters per channel.
   private static func productSize(of node: Node, in editor: GraphEditor) -> (depth: Int, columns: Int)? {
     guard node.domain.isEmpty || node.domain == "adadiff", node.inputs.count > 1,
-      let weights = editor.constant(node.inputs[1]), [.float32, .float16, .bfloat16].contains(weights.type)
+      let weights = constant(node.inputs[1], editor), [.float32, .float16, .bfloat16].contains(weights.type)
     else { return nil }
     switch node.operatorType {
     case "MatMul", "MatMulBias", "MatMulGeglu":
@@ -68,6 +68,11 @@ package enum ReducedPrecisionPass {
       return (weights.shape.dropFirst().reduce(1, *), weights.shape[0])
     default: return nil
     }
+  }
+
+  /// A constant, also one that is stored in another type than it is used in.
+  private static func constant(_ value: ValueID?, _ editor: GraphEditor) -> Tensor? {
+    editor.constant(value) ?? editor.node(making: value, "Cast").flatMap { editor.constant($0.inputs.first ?? nil) }
   }
 
   private static let movements: Set<String> = ["Transpose", "Cast", "Identity", "Reshape"]
