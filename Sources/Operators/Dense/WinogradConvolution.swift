@@ -210,7 +210,7 @@ struct WinogradConvolution {
       let (block, within) = k.quotientAndRemainder(dividingBy: g.blockDepth)
       let depth = min(Self.weightDepth, g.blockDepth - within, shape.inChannels - k)
       kernels.winograd.weights(
-        source + k * g.tileColumns, shape.inChannels * g.tileColumns, depth, u, weightFrequencyStride, vectors)
+        source + k * g.tileColumns, shape.inChannels * g.tileColumns, depth, u, weightFrequencyStride)
       for frequency in 0..<WinogradKernels.frequencies {
         kernels.gemmPanel(
           count, columns, depth, v + block * inputBlockStride + frequency * inputFrequencyStride + within,
