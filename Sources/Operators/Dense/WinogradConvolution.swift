@@ -19,8 +19,9 @@ struct WinogradConvolution {
   private let depthBlocks: Int
   private let panels: Int
 
-  /// Channels whose transformed weights one task keeps: 36 · 128 · 32 floats are 590 KB, within a 1 MB second-level cache.
-  private static let weightDepth = 128
+  /// Channels whose transformed weights one task keeps: 36 · 64 · 32 floats are 295 KB, which with a panel's products stay in
+  /// a 1 MB second-level cache.
+  private static let weightDepth = 64
   /// Bytes of V that a block may have: they are read once per panel and should stay in a share of the last-level cache.
   private static let blockByteLimit = 7 << 20
   /// Tiles of a block: 36 · 96 · 32 products are 440 KB, so that they and the weights stay in the second-level cache.
