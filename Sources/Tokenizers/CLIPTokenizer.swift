@@ -40,7 +40,7 @@ public final class CLIPTokenizer: BytePairTokenizer {
   /// Reads a tokenizer folder. Throws `.notFound` without a vocabulary and `.corrupt`, naming file and entry, for one
   /// that contradicts itself.
   public convenience init(folder: String) throws(Failure) {
-    try self.init(files: TokenizerFiles(folder: folder))
+    try self.init(files: TokenizerFiles(folder: folder, family: .clip))
   }
 
   init(files: TokenizerFiles) throws(Failure) {

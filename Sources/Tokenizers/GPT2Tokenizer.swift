@@ -13,7 +13,7 @@ public final class GPT2Tokenizer: BytePairTokenizer {
   private let special: AddedTokenMatcher
 
   public convenience init(folder: String) throws(Failure) {
-    try self.init(files: TokenizerFiles(folder: folder))
+    try self.init(files: TokenizerFiles(folder: folder, family: .gpt2))
   }
 
   init(files: TokenizerFiles) throws(Failure) {

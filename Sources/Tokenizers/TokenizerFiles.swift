@@ -24,7 +24,13 @@ struct TokenizerFiles {
   /// More tokens than any published vocabulary by a factor of ten.
   static let maximumTokens = 4_000_000
 
-  init(folder: String) throws(Failure) {
+  enum Family {
+    case clip
+    case gpt2
+  }
+
+  /// `family` nil: a vocabulary none of whose words end in `</w>` is GPT-2's.
+  init(folder: String, family: Family? = nil) throws(Failure) {
     let combined = folder + "/tokenizer.json"
     (vocabularyFile, mergesFile) = (folder + "/vocab.json", folder + "/merges.txt")
     var tokenizer: JSON?
@@ -39,7 +45,7 @@ struct TokenizerFiles {
       try readMerges()
       if !vocabulary.keys.contains(where: { $0.hasSuffix(BytePairEncoder.endOfWord) }) { endOfWord = "" }
     }
-    if endOfWord.isEmpty { (beginning, maximumLength) = (end, 1024) }
+    if family ?? (endOfWord.isEmpty ? .gpt2 : .clip) == .gpt2 { (beginning, maximumLength) = (end, 1024) }
     try readConfiguration(folder: folder, combined: tokenizer)
     try checkIDs()
   }
