@@ -13,11 +13,17 @@ func kernelSettings(_ define: String, _ flags: [String]) -> [SwiftSetting] {
 }
 
 #if arch(x86_64)
-  let kernelModules: [Target.Dependency] = ["KernelsAVX512", "KernelsAVX2", "KernelsPortable"]
+  let kernelModules: [Target.Dependency] = [
+    "KernelsAVX512", "KernelsAVX512Dot", "KernelsAVX2", "KernelsPortable",
+  ]
   let kernelTargets: [Target] = [
     .target(
       name: "KernelsAVX512", dependencies: ["CSIMD", "KernelTable"],
       swiftSettings: kernelSettings("KERNELS_AVX512", ["-Xcc", "-march=x86-64-v4"])),
+    .target(
+      name: "KernelsAVX512Dot", dependencies: ["CSIMD", "KernelTable"],
+      swiftSettings: kernelSettings(
+        "KERNELS_AVX512", ["-march=x86-64-v4", "-mavx512bf16", "-mavx512vnni"].flatMap { ["-Xcc", $0] })),
     .target(
       name: "KernelsAVX2", dependencies: ["CSIMD", "KernelTable"],
       swiftSettings: kernelSettings("KERNELS_AVX2", ["-Xcc", "-march=x86-64-v3"])),

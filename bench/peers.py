@@ -2,6 +2,10 @@
 
     pip install -r bench/requirements.txt
     python bench/peers.py models/emoji-scenes/unet --set batch=2 height=12 width=12 sequence=24 --output emoji.md
+    python bench/peers.py unet --precision bf16 int8
+
+--precision stands for the rows of that precision: ours, and OpenVINO's (int8: quantised by NNCF on the same inputs, which
+its load time includes), with OpenVINO's bfloat16 as the baseline.
 
 A model folder holds model.onnx and, optionally, io.npz with its inputs; otherwise inputs are drawn at random with the
 declared shapes, free dimensions taken from --set. Rounds alternate between runtimes, each in a process of its own, so that
@@ -135,7 +139,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
     parser.add_argument("--runtimes", nargs="+", choices=NAMES, default=["adadiff-fp32", "onnxruntime-fp32", "openvino-fp32"])
-    parser.add_argument("--baseline", choices=NAMES, default="openvino-fp32", help="what the ratios are against")
+    parser.add_argument("--precision", nargs="+", choices=["fp32", "bf16", "int8"], help="instead of --runtimes")
+    parser.add_argument("--baseline", choices=NAMES, help="what the ratios are against (default: openvino-fp32, else its first)")
     parser.add_argument("--set", nargs="+", type=pair, default=[], metavar="NAME=SIZE", help="sizes of free dimensions")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--runs", type=int, default=7, help="timed runs per round, after a first one")
@@ -143,6 +148,13 @@ def main():
     parser.add_argument("--output", type=Path, help="also write the table here")
     arguments = parser.parse_args()
     arguments.set = dict(arguments.set)
+    if arguments.precision:
+        arguments.runtimes = [f"{runtime}-{p}" for p in arguments.precision for runtime in ("adadiff", "openvino")]
+        if REFERENCE not in arguments.runtimes:
+            arguments.runtimes.append(REFERENCE)
+    if arguments.baseline is None:
+        peers = [name for name in arguments.runtimes if name.startswith("openvino")]
+        arguments.baseline = "openvino-fp32" if "openvino-fp32" in peers or not peers else peers[0]
     for folder in arguments.folders:
         if not (folder / "model.onnx").exists():
             parser.error(f"{folder} holds no model.onnx")

@@ -47,7 +47,7 @@ ADADIFF_API const char *adadiff_version(void);
 ADADIFF_API int32_t adadiff_abi_version(void);
 
 /** A JSON object about this build and this machine, static:
- *  {"version", "abi_version", "isa", "threads", "swift", "dependencies": {…}}. */
+ *  {"version", "abi_version", "isa", "precisions": […], "dot_products", "threads", "swift", "dependencies": {…}}. */
 ADADIFF_API const char *adadiff_build_info(void);
 
 /* ---------------------------------------------------------------------------------------------- status, errors */
@@ -250,7 +250,8 @@ typedef int32_t (*adadiff_score_callback)(adadiff_scoring *scoring, void *user);
  *
  *    scope    name               type    meaning
  *    open     threads            int     threads of the pipeline or model, the caller's included; 0 = all allowed CPUs
- *    open     precision          string  "fp32" (default)
+ *    open     precision          string  of the large products: "float32" (default, also "fp32"), "bfloat16" (also "bf16"),
+ *                                        "int8" (weights and activations as bytes; text encoder and decoder in bfloat16)
  *    open     lazy               bool    read each component at its first use instead of at open
  *    run      negative_prompt    string  text to steer away from (default "")
  *    run      steps              int     number of sampling steps, 1…1000, or the string "auto" (default): the policy decides
@@ -440,7 +441,7 @@ ADADIFF_API int32_t adadiff_tensors_count(const adadiff_tensors *tensors);
 /** Fills `view` (struct_size set by the caller) with tensor `index`; name, dims and data belong to `tensors`. */
 ADADIFF_API adadiff_status adadiff_tensors_get(
     const adadiff_tensors *tensors, int32_t index, adadiff_tensor *view, adadiff_error **error);
-/** JSON about the run that made them: {"milliseconds"}, with the option "profile" also "operators" and "nodes": arrays of
+/** JSON about the run that made them: {"milliseconds", "precision"}, with the option "profile" also "operators" and "nodes": arrays of
  *  {"operator", "kernel", "node", "ms", "runs", "gflop", "mbytes"}, the former by operator and kernel, slowest first, the
  *  latter by node in the order they ran. "gflop": operations of the definition; "mbytes": activations read and written. */
 ADADIFF_API const char *adadiff_tensors_report(const adadiff_tensors *tensors);
@@ -462,7 +463,7 @@ ADADIFF_API adadiff_status adadiff_model_open_memory(
 ADADIFF_API void adadiff_model_free(adadiff_model *model);
 
 /** JSON: {"inputs", "outputs", "opsets", "operators": {name: count}, "nodes", "parameters",
- *  "parameter_bytes", "ir_version", "producer"}. NULL when not live. */
+ *  "parameter_bytes", "ir_version", "producer", "precision"}. NULL when not live. */
 ADADIFF_API const char *adadiff_model_info(const adadiff_model *model);
 
 /** Inputs are the graph's true inputs, in its order. Counts are 0, names NULL, types 0, when out of range. */
@@ -506,7 +507,7 @@ ADADIFF_API adadiff_status adadiff_pipeline_open(
 ADADIFF_API void adadiff_pipeline_free(adadiff_pipeline *pipeline);
 
 /** JSON: {"class", "path", "components", "scheduler", "width", "height", "latent_channels", "policy", "step_set",
- *  "guidance_scale", "warnings": […], …}. NULL when not live. */
+ *  "guidance_scale", "precision", "warnings": […], …}. NULL when not live. */
 ADADIFF_API const char *adadiff_pipeline_info(const adadiff_pipeline *pipeline);
 
 /** Tokenizes as the pipeline does: int64 tensors "input_ids" (1, length; padded and truncated), "attention_mask"

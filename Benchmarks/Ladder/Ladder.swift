@@ -17,13 +17,17 @@ public struct Ladder {
   public var operations: Double?
   public var bytes: Double
   public var outputCount: Int
+  /// By how much rungs may differ, as a share of the largest output. Default: sums of up to 300 products in float32, in
+  /// different orders.
+  public var tolerance: Float = 2e-5
   public var rungs: [Rung]
 
   /// `small`: sizes for a test; else sizes of Stable Diffusion's layers, cut so that the first rung takes about a second.
   public static func all(small: Bool) throws -> [Ladder] {
     [
       try matrixProduct(small: small), try convolution(small: small), try attention(small: small),
-      try groupNorm(small: small), try activation(small: small),
+      try groupNorm(small: small), try activation(small: small), try reducedProduct(.bfloat16, small: small),
+      try reducedProduct(.int8, small: small),
     ]
   }
 }

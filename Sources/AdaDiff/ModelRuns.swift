@@ -40,7 +40,9 @@ private func run(
   let results = try model.run(
     feeds, outputs: outputs, options: RunOptions(checkCancelled: { try callbacks.checkCancelled() }, profiler: profiler)
   )
-  var report: [String: JSON] = ["milliseconds": JSON(Clock.milliseconds() - start)]
+  var report: [String: JSON] = [
+    "milliseconds": JSON(Clock.milliseconds() - start), "precision": JSON(model.precision.rawValue),
+  ]
   if let profiler {
     report["operators"] = GenerationReport.operators(profiler)
     report["nodes"] = GenerationReport.nodes(profiler)

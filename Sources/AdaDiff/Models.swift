@@ -37,11 +37,13 @@ final class ModelObject: Sendable {
   let information: CText
 
   init(_ loaded: LoadedModel, path: String?, options: OptionsObject) throws {
-    let model = try Model(loaded, path: path, options: ModelOptions(pool: options.named.pipeline.makePool()))
+    let opening = options.named.pipeline
+    let model = try Model(
+      loaded, path: path, options: ModelOptions(pool: opening.makePool(), precision: opening.precision))
     self.model = model
     inputs = model.inputs.map(Port.init)
     outputs = model.outputs.map(Port.init)
-    information = CText(ModelInformation.json(of: loaded).text)
+    information = CText(ModelInformation.json(of: loaded, precision: model.precision).text)
   }
 }
 

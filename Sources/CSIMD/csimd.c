@@ -29,6 +29,10 @@ bool csimd_has_avx512(void) {
          __builtin_cpu_supports("avx512cd") && csimd_has_avx2();
 }
 
+bool csimd_has_avx512_dot(void) {
+  return csimd_has_avx512() && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni");
+}
+
 bool csimd_has_avx2(void) {
   __builtin_cpu_init();
   unsigned eax, ebx, ecx, edx;
@@ -54,5 +58,6 @@ int csimd_amd_family(void) {
 #else
 bool csimd_has_avx512(void) { return false; }
 bool csimd_has_avx2(void) { return false; }
+bool csimd_has_avx512_dot(void) { return false; }
 int csimd_amd_family(void) { return 0; }
 #endif

@@ -26,10 +26,13 @@ private func prefetchLine(_ rows: In) {
   for row in 0..<tileRows { csimd_prefetch(rows + row &* rowStride) }
 }
 
-/// C tile = or += A · B for one whole register tile; arguments as in `KernelTable.gemmPanel`. `next`: the rows of A that
-/// come after these.
+/// C tile = or += A · B for one whole register tile; arguments as in `PanelKernel`. `next`: the rows of A that come after
+/// these. `step(a, b, sum)` multiplies one word of A, repeated, with one of B in every lane: the only thing in which element
+/// formats differ.
 @inline(__always)
-func gemmTile(_ depth: Int, _ a: In, _ next: In, _ b: In, _ c: Out, _ cStride: Int, _ accumulate: Bool) {
+func gemmTile(
+  _ depth: Int, _ a: In, _ next: In, _ b: In, _ c: Out, _ cStride: Int, _ accumulate: Bool, _ step: (V, V, V) -> V
+) {
   var c0l = csimd_splat(0), c0r = csimd_splat(0)
   var c1l = csimd_splat(0), c1r = csimd_splat(0)
   var c2l = csimd_splat(0), c2r = csimd_splat(0)
@@ -89,44 +92,44 @@ func gemmTile(_ depth: Int, _ a: In, _ next: In, _ b: In, _ c: Out, _ cStride: I
       let left = csimd_load(pb)
       let right = csimd_load(pb + lanes)
       let a0 = csimd_splat(pa[0 &* rowStride])
-      c0l = csimd_fma(a0, left, c0l)
-      c0r = csimd_fma(a0, right, c0r)
+      c0l = step(a0, left, c0l)
+      c0r = step(a0, right, c0r)
       let a1 = csimd_splat(pa[1 &* rowStride])
-      c1l = csimd_fma(a1, left, c1l)
-      c1r = csimd_fma(a1, right, c1r)
+      c1l = step(a1, left, c1l)
+      c1r = step(a1, right, c1r)
       let a2 = csimd_splat(pa[2 &* rowStride])
-      c2l = csimd_fma(a2, left, c2l)
-      c2r = csimd_fma(a2, right, c2r)
+      c2l = step(a2, left, c2l)
+      c2r = step(a2, right, c2r)
       let a3 = csimd_splat(pa[3 &* rowStride])
-      c3l = csimd_fma(a3, left, c3l)
-      c3r = csimd_fma(a3, right, c3r)
+      c3l = step(a3, left, c3l)
+      c3r = step(a3, right, c3r)
       #if KERNELS_AVX512 || KERNELS_AVX2
         let a4 = csimd_splat(pa[4 &* rowStride])
-        c4l = csimd_fma(a4, left, c4l)
-        c4r = csimd_fma(a4, right, c4r)
+        c4l = step(a4, left, c4l)
+        c4r = step(a4, right, c4r)
         let a5 = csimd_splat(pa[5 &* rowStride])
-        c5l = csimd_fma(a5, left, c5l)
-        c5r = csimd_fma(a5, right, c5r)
+        c5l = step(a5, left, c5l)
+        c5r = step(a5, right, c5r)
       #endif
       #if KERNELS_AVX512
         let a6 = csimd_splat(pa[6 &* rowStride])
-        c6l = csimd_fma(a6, left, c6l)
-        c6r = csimd_fma(a6, right, c6r)
+        c6l = step(a6, left, c6l)
+        c6r = step(a6, right, c6r)
         let a7 = csimd_splat(pa[7 &* rowStride])
-        c7l = csimd_fma(a7, left, c7l)
-        c7r = csimd_fma(a7, right, c7r)
+        c7l = step(a7, left, c7l)
+        c7r = step(a7, right, c7r)
         let a8 = csimd_splat(pa[8 &* rowStride])
-        c8l = csimd_fma(a8, left, c8l)
-        c8r = csimd_fma(a8, right, c8r)
+        c8l = step(a8, left, c8l)
+        c8r = step(a8, right, c8r)
         let a9 = csimd_splat(pa[9 &* rowStride])
-        c9l = csimd_fma(a9, left, c9l)
-        c9r = csimd_fma(a9, right, c9r)
+        c9l = step(a9, left, c9l)
+        c9r = step(a9, right, c9r)
         let a10 = csimd_splat(pa[10 &* rowStride])
-        c10l = csimd_fma(a10, left, c10l)
-        c10r = csimd_fma(a10, right, c10r)
+        c10l = step(a10, left, c10l)
+        c10r = step(a10, right, c10r)
         let a11 = csimd_splat(pa[11 &* rowStride])
-        c11l = csimd_fma(a11, left, c11l)
-        c11r = csimd_fma(a11, right, c11r)
+        c11l = step(a11, left, c11l)
+        c11r = step(a11, right, c11r)
       #endif
       pa += 1
       pb += tileColumns
@@ -176,18 +179,21 @@ private func hasTile(_ height: Int) -> Bool {
 /// At most `tileRows` rows, by the smallest tile that holds them.
 @inline(__always)
 private func gemmRest(
-  _ height: Int, _ depth: Int, _ a: In, _ next: In, _ b: In, _ c: Out, _ cStride: Int, _ accumulate: Bool
+  _ height: Int, _ depth: Int, _ a: In, _ next: In, _ b: In, _ c: Out, _ cStride: Int, _ accumulate: Bool,
+  _ step: (V, V, V) -> V
 ) {
   #if KERNELS_AVX512
-    if height <= 4 { return gemmTile4(depth, a, b, c, cStride, accumulate) }
-    if height <= 8 { return gemmTile8(depth, a, b, c, cStride, accumulate) }
+    if height <= 4 { return gemmTile4(depth, a, b, c, cStride, accumulate, step) }
+    if height <= 8 { return gemmTile8(depth, a, b, c, cStride, accumulate, step) }
   #endif
-  gemmTile(depth, a, next, b, c, cStride, accumulate)
+  gemmTile(depth, a, next, b, c, cStride, accumulate, step)
 }
 
-func gemmPanel(
+/// A panel's product by `step`; the other arguments are those of `PanelKernel`.
+@inline(__always)
+func multiplyPanel(
   _ rows: Int, _ columns: Int, _ depth: Int, _ a: In, _ b: In, _ c: Out, _ cStride: Int, _ accumulate: Bool,
-  _ tile: Out
+  _ tile: Out, _ step: (V, V, V) -> V
 ) {
   var row = 0
   while row < rows {
@@ -196,73 +202,16 @@ func gemmPanel(
     let to = c + row &* cStride
     let next = row &+ tileRows < rows ? from + tileRows &* rowStride : from
     if columns == tileColumns && hasTile(height) {
-      gemmRest(height, depth, from, next, b, to, cStride, accumulate)
+      gemmRest(height, depth, from, next, b, to, cStride, accumulate, step)
     } else {
       // Edges go through a whole tile in scratch memory, with the same arithmetic as whole tiles: an element does not
       // depend on where the edge lies.
       if accumulate {
         for r in 0..<height { map(In(to + r &* cStride), tile + r &* tileColumns, columns) { $0 } }
       }
-      gemmRest(height, depth, from, next, b, tile, tileColumns, accumulate)
+      gemmRest(height, depth, from, next, b, tile, tileColumns, accumulate, step)
       for r in 0..<height { map(In(tile + r &* tileColumns), to + r &* cStride, columns) { $0 } }
     }
     row &+= height
-  }
-}
-
-func epilogue(
-  _ rows: Int, _ columns: Int, _ c: Out, _ cStride: Int, _ bias: In?, _ residual: In?, _ residualStride: Int,
-  _ activation: Int32
-) {
-  withActivation(activation) { f in
-    for row in 0..<rows {
-      let target = c + row &* cStride
-      if let bias, let residual {
-        let r = residual + row &* residualStride
-        var i = 0
-        while i &+ lanes <= columns {
-          csimd_store(target + i, f(csimd_load(target + i) + csimd_load(bias + i) + csimd_load(r + i)))
-          i &+= lanes
-        }
-        if i < columns {
-          let rest = columns &- i
-          let sum =
-            csimd_load_first(target + i, rest) + csimd_load_first(bias + i, rest) + csimd_load_first(r + i, rest)
-          csimd_store_first(target + i, f(sum), rest)
-        }
-      } else if let other = bias ?? residual.map({ $0 + row &* residualStride }) {
-        map(In(target), other, target, columns) { f($0 + $1) }
-      } else {
-        map(In(target), target, columns) { f($0) }
-      }
-    }
-  }
-}
-
-func packPanel(_ b: In, _ rowStride: Int, _ depth: Int, _ columns: Int, _ panel: Out) {
-  var from = b
-  var to = panel
-  for _ in 0..<depth {
-    if columns == tileColumns {
-      csimd_store(to, csimd_load(from))
-      csimd_store(to + lanes, csimd_load(from + lanes))
-    } else if columns >= lanes {
-      csimd_store(to, csimd_load(from))
-      csimd_store(to + lanes, csimd_load_first(from + lanes, columns &- lanes))
-    } else {
-      csimd_store(to, csimd_load_first(from, columns))
-      csimd_store(to + lanes, csimd_splat(0))
-    }
-    from += rowStride
-    to += tileColumns
-  }
-}
-
-func packPanelTransposed(_ b: In, _ rowStride: Int, _ depth: Int, _ columns: Int, _ panel: Out) {
-  var to = panel
-  for k in 0..<depth {
-    for n in 0..<columns { to[n] = b[n &* rowStride &+ k] }
-    for n in columns..<tileColumns { to[n] = 0 }
-    to += tileColumns
   }
 }

@@ -56,6 +56,10 @@ package func kernelTable() -> KernelTable {
     multiplyAdd: multiplyAdd,
     winograd: WinogradKernels(input: winogradInput, weights: winogradWeights, output: winogradOutput),
     fused: FusedKernels(attentionRows: attentionRows, gegluTile: gegluTile),
+    narrow: NarrowKernels(
+      pairPanel: pairPanel, bytePanel: bytePanel, roundRow: toBFloat16, packPairs: packPairs, unpackPairs: unpackPairs,
+      columnMagnitudes: columnMagnitudes, packBytes: packBytes, unpackBytes: unpackBytes, magnitude: magnitude,
+      quantizeRow: quantizeRow, rescale: rescale),
     gemmPanel: gemmPanel,
     epilogue: epilogue,
     packPanel: packPanel,

@@ -60,11 +60,8 @@ extension KernelTable {
     multiplyAdd: BinaryKernel,
     winograd: WinogradKernels,
     fused: FusedKernels,
-    gemmPanel:
-      @convention(c) (
-        Int, Int, Int, UnsafePointer<Float>, UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int, Bool,
-        UnsafeMutablePointer<Float>
-      ) -> Void,
+    narrow: NarrowKernels,
+    gemmPanel: PanelKernel,
     epilogue:
       @convention(c) (
         Int, Int, UnsafeMutablePointer<Float>, Int, UnsafePointer<Float>?, UnsafePointer<Float>?, Int, Int32
@@ -117,6 +114,7 @@ extension KernelTable {
     self.multiplyAdd = multiplyAdd
     self.winograd = winograd
     self.fused = fused
+    self.narrow = narrow
     self.gemmPanel = gemmPanel
     self.epilogue = epilogue
     self.packPanel = packPanel

@@ -19,11 +19,24 @@ package typealias BinaryKernel =
 /// `(x, scalar, out, count)`; `out` may be `x`.
 package typealias ScalarKernel = @convention(c) (UnsafePointer<Float>, Float, UnsafeMutablePointer<Float>, Int) -> Void
 
+/// `(rows, columns, depth, a, b, c, cStride, accumulate, tile)`: C (rows × columns) = or += A · B.
+///
+/// A: rows at distance `GemmShape.rowStride`, allocated up to a multiple of `tileRows` rows. B: one packed panel of
+/// depth × tileColumns, zero beyond `columns`. depth ≤ `blockDepth`, columns ≤ tileColumns. `tile`: scratch of
+/// tileRows × tileColumns floats. Depths and strides count words of four bytes (`ElementFormat`).
+package typealias PanelKernel =
+  @convention(c) (
+    Int, Int, Int, UnsafePointer<Float>, UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int, Bool,
+    UnsafeMutablePointer<Float>
+  ) -> Void
+
 /// Shapes of the packed matrix product of one instruction set.
 package struct GemmShape: Sendable {
   /// Rows and columns of the register tile.
   package var tileRows: Int
   package var tileColumns: Int
+  /// Rows of the smallest register tile for what is left over.
+  package var smallestTileRows: Int { tileColumns == 32 ? 4 : tileRows }
   /// Longest K that one call of `gemmPanel` takes; longer products are split into blocks of this length.
   package var blockDepth: Int
   /// Distance in floats between rows of a packed A block: one cache line more than `blockDepth`, so that the rows of a
@@ -43,7 +56,7 @@ package struct GemmShape: Sendable {
 /// Counts may be zero; pointers need no alignment; overlap only where a kernel says so. NaN and infinity propagate.
 /// Kernels of one instruction set are deterministic; between sets results differ in the last bits.
 package struct KernelTable: Sendable {
-  /// `avx512`, `avx2` or `portable`.
+  /// `avx512_bf16`, `avx512`, `avx2` or `portable`.
   package var name: StaticString
   package var gemm: GemmShape
 
@@ -123,17 +136,11 @@ package struct KernelTable: Sendable {
   /// Attention and gated activations.
   package var fused: FusedKernels
 
+  /// bfloat16 and 8-bit matrix products.
+  package var narrow: NarrowKernels
+
   // Matrix product.
-  /// `(rows, columns, depth, a, b, c, cStride, accumulate, tile)`: C (rows × columns) = or += A · B.
-  ///
-  /// A: rows at distance `GemmShape.rowStride`, allocated up to a multiple of `tileRows` rows. B: one packed panel of
-  /// depth × tileColumns, zero beyond `columns`. depth ≤ `blockDepth`, columns ≤ tileColumns. `tile`: scratch of
-  /// tileRows × tileColumns floats.
-  package var gemmPanel:
-    @convention(c) (
-      Int, Int, Int, UnsafePointer<Float>, UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int, Bool,
-      UnsafeMutablePointer<Float>
-    ) -> Void
+  package var gemmPanel: PanelKernel
   /// `(rows, columns, c, cStride, bias, residual, residualStride, activation)`: in place: C = activation(C + bias + residual); bias has `columns` elements; nil bias and residual are skipped.
   package var epilogue:
     @convention(c) (

@@ -1,3 +1,4 @@
+import Graph
 import Kernels
 import Support
 
@@ -11,6 +12,9 @@ public enum Build {
       "version": JSON(version),
       "abi_version": JSON(abiVersion),
       "isa": JSON(Kernels.current.name.description),
+      "precisions": .array(Precision.allCases.map { JSON($0.rawValue) }),
+      // Without dot products of bfloat16 and bytes, reduced precisions save memory but hardly time.
+      "dot_products": .bool(Kernels.current.narrow.hasDotProducts),
       "threads": JSON(ProcessorCount.available),
       "swift": JSON(swiftVersion),
       "dependencies": .object(["onnx": "libonnx", "protobuf": "libprotobuf", "blas": "libopenblas"]),

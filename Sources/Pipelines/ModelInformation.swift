@@ -4,8 +4,8 @@ import Support
 /// Facts about an ONNX graph for people and tools.
 public enum ModelInformation {
   /// `{"inputs", "outputs", "ir_version", "opsets", "producer", "nodes", "operators": {name: count}, "parameters",
-  /// "parameter_bytes"}`; operators of subgraphs are counted too.
-  public static func json(of loaded: LoadedModel) -> JSON {
+  /// "parameter_bytes", "precision"}`; operators of subgraphs are counted too.
+  public static func json(of loaded: LoadedModel, precision: Precision) -> JSON {
     let graph = loaded.graph
     var operators: [String: Int] = [:]
     let nodes = count(graph, into: &operators, depth: 0)
@@ -20,6 +20,7 @@ public enum ModelInformation {
       "producer": JSON(loaded.producer),
       "nodes": JSON(nodes),
       "operators": .object(operators.mapValues { JSON($0) }),
+      "precision": JSON(precision.rawValue),
       "parameters": JSON(constants.reduce(0) { $0 + $1.count }),
       "parameter_bytes": JSON(constants.reduce(0) { $0 + $1.bytes.count }),
     ])

@@ -86,7 +86,8 @@ struct Run {
     let images = plan.options.decode ? try decode(latents) : []
     remember(steps, form: RunForm(plan, isGuided: isGuided))
     let report = GenerationReport(
-      seed: plan.seed, scheduler: scheduler.className, width: plan.width, height: plan.height,
+      seed: plan.seed, scheduler: scheduler.className, precision: pipeline.precision, width: plan.width,
+      height: plan.height,
       skip: options.skip?.text, cache: options.cache?.text, count: plan.options.count,
       guidanceScale: plan.guidanceScale, promptTokens: tokens.tokens.count,
       promptWindow: tokens.ids.count, decision: decision, steps: steps,

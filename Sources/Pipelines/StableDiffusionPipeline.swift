@@ -10,6 +10,8 @@ import Support
 public final class StableDiffusionPipeline: Sendable {
   let folder: PipelineFolder
   let pool: ThreadPool
+  /// Of the denoising network; text encoder and decoder take `Precision.aroundNetwork`.
+  public let precision: Precision
   let tokenizer: LazyComponent<PromptTokenizer>
   let textEncoder: LazyComponent<TextEncoder>
   let noisePredictor: LazyComponent<NoisePredictor>
@@ -34,12 +36,14 @@ public final class StableDiffusionPipeline: Sendable {
     let pool = options.makePool()
     self.folder = folder
     self.pool = pool
+    let precision = options.precision
+    self.precision = precision
     warnings = folder.warnings
     for warning in warnings { callbacks.log?(.warning, "pipeline", warning) }
     tokenizer = LazyComponent { try PromptTokenizer(folder: folder) }
-    textEncoder = LazyComponent { try TextEncoder(folder: folder, pool: pool) }
-    noisePredictor = LazyComponent { try NoisePredictor(folder: folder, pool: pool) }
-    decoder = LazyComponent { try LatentDecoder(folder: folder, pool: pool) }
+    textEncoder = LazyComponent { try TextEncoder(folder: folder, pool: pool, precision: precision.aroundNetwork) }
+    noisePredictor = LazyComponent { try NoisePredictor(folder: folder, pool: pool, precision: precision) }
+    decoder = LazyComponent { try LatentDecoder(folder: folder, pool: pool, precision: precision.aroundNetwork) }
 
     try callbacks.report(.load, 0, of: 5, "policy")
     let policyFolder = path + "/policy"
@@ -99,6 +103,7 @@ public final class StableDiffusionPipeline: Sendable {
       "default_steps": JSON(Self.defaultSteps),
       "policy": policy.map { JSON($0.name) } ?? .null,
       "step_set": policy.map { .array($0.stepSet.map { JSON($0) }) } ?? .null,
+      "precision": JSON(precision.rawValue),
       "threads": JSON(pool.threads),
       "warnings": .array(warnings.map { JSON($0) }),
     ])

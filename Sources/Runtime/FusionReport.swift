@@ -20,9 +20,9 @@ public struct FusionReport: Sendable {
   public var nodesAfter = 0
 
   /// `shapes`: of the graph inputs by name; every input must be given.
-  public init(_ loaded: LoadedModel, shapes: [String: [Int]]) throws {
+  public init(_ loaded: LoadedModel, shapes: [String: [Int]], precision: Precision = .float32) throws {
     nodesBefore = loaded.graph.nodes.count
-    let specialized = try Specialization.fused(loaded.graph, shapes: shapes)
+    let specialized = try Specialization.fused(loaded.graph, shapes: shapes, precision: precision)
     nodesAfter = specialized.graph.nodes.count
     var counts: [String: Int] = [:]
     var chosen: [String: Int] = [:]
@@ -55,7 +55,9 @@ public struct FusionReport: Sendable {
 
 extension Specialization {
   /// The graph as a plan for inputs of these shapes would run it, without weights being packed.
-  static func fused(_ source: Graph, shapes: [String: [Int]]) throws -> Specialization {
+  static func fused(
+    _ source: Graph, shapes: [String: [Int]], precision: Precision = .float32
+  ) throws -> Specialization {
     var graph = source
     PrecisionPass.promoteHalf(in: &graph)
     var infos: [ValueID: ValueInfo] = [:]
@@ -71,6 +73,7 @@ extension Specialization {
     var fused = try Specialization.specialize(graph, inputs: infos, executor: executor).graph
     FusionPasses.apply(to: &fused)
     LayoutPass.apply(to: &fused)
+    ReducedPrecisionPass.apply(precision, to: &fused)
     return try Specialization.specialize(fused, inputs: infos, executor: executor)
   }
 }

@@ -19,10 +19,13 @@ public struct ModelOptions: Sendable {
   public var pool: ThreadPool?
   /// Plan the graph (fold, fuse, assign memory). Off: every node runs as the file writes it; slow, for checking.
   public var optimized = true
+  /// Of the large products, in a planned graph.
+  public var precision = Precision.float32
 
-  public init(pool: ThreadPool? = nil, optimized: Bool = true) {
+  public init(pool: ThreadPool? = nil, optimized: Bool = true, precision: Precision = .float32) {
     self.pool = pool
     self.optimized = optimized
+    self.precision = precision
   }
 }
 
@@ -53,6 +56,8 @@ public final class Model: @unchecked Sendable {
   public let outputs: [TensorDescription]
   /// Metadata properties of the file.
   public let metadata: [String: String]
+  /// Of its large products.
+  public let precision: Precision
 
   let path: String?
   private let pool: ThreadPool
@@ -89,7 +94,9 @@ public final class Model: @unchecked Sendable {
     metadata = loaded.metadata
     let pool = options.pool ?? ThreadPool(threads: 1)
     self.pool = pool
-    engine = options.optimized ? .planned(try PlanCache(graph, pool: pool)) : .eager(compiled)
+    precision = options.optimized ? options.precision : .float32
+    engine =
+      options.optimized ? .planned(try PlanCache(graph, precision: precision, pool: pool)) : .eager(compiled)
     self.path = path
   }
 

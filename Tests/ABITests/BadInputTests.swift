@@ -136,7 +136,7 @@ struct BadRun: Sendable, CustomStringConvertible {
     .init(["stepz": "5"], ADADIFF_UNKNOWN_NAME, ["stepz", "guidance_scale"]),
     .init(["scheduler": "Magic"], ADADIFF_UNKNOWN_NAME, ["Magic", "DDIMScheduler"]),
     .init(["policy": "oracle"], ADADIFF_UNKNOWN_NAME, ["oracle", "learned"]),
-    .init(["precision": "fp4"], ADADIFF_UNKNOWN_NAME, ["fp4", "fp32"]),
+    .init(["precision": "fp4"], ADADIFF_UNKNOWN_NAME, ["fp4", "float32", "bfloat16", "int8"]),
     .init(["guidance_batching": "x"], ADADIFF_UNKNOWN_NAME, ["joint"]),
     .init(["guidance_scale": "nan"], ADADIFF_NOT_FINITE, ["guidance_scale"]),
     .init(["guidance_scale": "-1"], ADADIFF_OUT_OF_RANGE, ["guidance_scale"]),

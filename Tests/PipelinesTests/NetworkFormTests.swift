@@ -23,7 +23,8 @@ import Testing
   private func prediction(_ name: String, timestep: Double) throws -> [Float] {
     var values: [Float] = []
     try withNetwork(name) { folder in
-      let network = try NoisePredictor(folder: PipelineFolder(path: folder), pool: ThreadPool(threads: 1))
+      let network = try NoisePredictor(
+        folder: PipelineFolder(path: folder), pool: ThreadPool(threads: 1), precision: .float32)
       let sample = try Tensor(type: .float32, shape: [3, 4, 2, 2], values: [Float](repeating: 1, count: 48))
       let states = try Tensor(type: .float32, shape: [3, 5, 32], values: [Float](repeating: 1, count: 480))
       let result = try network.predict(

@@ -36,7 +36,7 @@ import Testing
   func partialStepsCostWhatDeepCachePublished(_ published: Published) throws {
     var loaded = try ModelLoader.load(path: "\(Fixtures.tests)/Fixtures/skip/\(published.file).onnx")
     let plain = loaded
-    let cuts = NetworkCuts(&loaded, pool: ThreadPool(threads: 1))
+    let cuts = NetworkCuts(&loaded, options: ModelOptions())
     // Four levels of three joined features each.
     #expect(cuts.names.count == 12)
     let model = try Model(loaded)
@@ -70,7 +70,7 @@ import Testing
 
   @Test func networksWithoutSkipConnectionsAreRefused() throws {
     var loaded = try ModelLoader.load(path: "\(Fixtures.tiny)/vae_decoder/model.onnx")
-    let cuts = NetworkCuts(&loaded, pool: ThreadPool(threads: 1))
+    let cuts = NetworkCuts(&loaded, options: ModelOptions())
     #expect {
       try cuts.check(branch: 0)
     } throws: {

@@ -218,6 +218,15 @@ def test_inspect_shows_a_pipeline(run, pipeline_folder):
     assert all(model["nodes"] > 0 and model["parameters"] > 0 for model in answer["models"] if "policy" not in model["file"])
 
 
+def test_inspect_estimates_memory_by_precision(run, pipeline_folder):
+    answer = json.loads(run("inspect", pipeline_folder, "--precision", "bfloat16", "--json").stdout)
+    sizes = answer["memory_bytes_by_precision"]
+    assert sizes["int8"] <= sizes["bfloat16"] < sizes["float32"]
+    assert answer["memory_bytes"] == sizes["bfloat16"]
+    refused = run("inspect", pipeline_folder, "--precision", "fp8")
+    assert refused.returncode != 0 and "bfloat16" in refused.stderr
+
+
 def test_inspect_names_what_is_not_supported(run, tmp_path):
     (tmp_path / "model.onnx").write_bytes(unary("Frobnicate"))
     result = run("inspect", "model.onnx")

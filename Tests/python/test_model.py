@@ -131,3 +131,18 @@ def test_what_a_run_returns_is_independent_of_the_model():
     del model
     result += 1
     assert result.tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("precision, error", [("float32", 0), ("bfloat16", 1e-2), ("int8", 3e-2)])
+def test_precision_of_a_model(precision, error):
+    # Roundings of 2^-9, of 1/254 of the largest number of a row in the middle one, over three products.
+    rng = np.random.default_rng(0)
+    weights = [numpy_helper.from_array(rng.standard_normal((128, 128)).astype(np.float32), f"w{i}") for i in range(3)]
+    nodes = [helper.make_node("MatMul", ["x" if i == 0 else f"p{i - 1}", f"w{i}"], ["y" if i == 2 else f"p{i}"]) for i in range(3)]
+    data = graph_bytes(nodes, [("x", TensorProto.FLOAT, ("n", 128))], [("y", TensorProto.FLOAT, ("n", 128))], initializers=weights)
+    x = rng.standard_normal((5, 128)).astype(np.float32)
+    model = adadiff.Model(data, precision=precision)
+    y, full = model.run({"x": x})["y"], adadiff.Model(data).run({"x": x})["y"]
+    assert model.info["precision"] == precision
+    assert np.linalg.norm(y - full) <= error * np.linalg.norm(full)
+    assert precision == "float32" or (y != full).any()

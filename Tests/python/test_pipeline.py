@@ -37,6 +37,20 @@ def test_the_prompt_and_the_guidance_matter(pipeline):
     assert (pipeline("a dog", steps=2, seed=1, guidance_scale=7).latents != base).any()
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
+def test_the_precision_is_taken_and_told(pipeline, pipeline_folder, precision):
+    reduced = adadiff.Pipeline(pipeline_folder, precision=precision)
+    result = reduced("a cat", steps=2, seed=7)
+    full = pipeline("a cat", steps=2, seed=7).latents
+    assert reduced.info["precision"] == result.report["precision"] == precision
+    assert (result.latents == full).all() if precision == "float32" else np.linalg.norm(result.latents - full) < 0.1 * np.linalg.norm(full)
+
+
+def test_unknown_precisions_list_the_known_ones(pipeline_folder):
+    with pytest.raises(adadiff.UnknownName, match="bfloat16.*int8"):
+        adadiff.Pipeline(pipeline_folder, precision="fp8")
+
+
 def test_several_pictures_in_one_call(pipeline):
     result = pipeline("a cat", steps=2, seed=1, count=3)
     assert len(result.images) == 3 and result.latents.shape[0] == 3

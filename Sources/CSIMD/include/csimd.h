@@ -19,6 +19,8 @@
 
 #if CSIMD_WIDTH > 4
 #include <immintrin.h>
+#elif defined(__SSE2__)
+#include <emmintrin.h>
 #endif
 
 #define CSIMD_INLINE static inline __attribute__((always_inline))
@@ -30,6 +32,8 @@ typedef float csimd_float_unaligned __attribute__((ext_vector_type(CSIMD_WIDTH),
 // Whether the machine and its operating system offer an instruction set (defined in csimd.c).
 bool csimd_has_avx512(void);
 bool csimd_has_avx2(void);
+// AVX-512 with dot products of bfloat16 pairs and of bytes (avx512_bf16, avx512_vnni).
+bool csimd_has_avx512_dot(void);
 // CPU vendor is AMD (or Hygon) and its family number; 0 for other vendors and other architectures.
 int csimd_amd_family(void);
 // CPUs in the calling thread's affinity mask; 0 when unknown.
@@ -158,6 +162,124 @@ CSIMD_INLINE void csimd_to_bfloat16(uint16_t *p, csimd_float v) {
   csimd_int is_nan = v != v;
   csimd_unsigned chosen = is_nan ? nan : rounded >> 16;
   *(csimd_short_unaligned *)p = __builtin_convertvector(chosen, csimd_short);
+}
+
+// A word is 32 bits of a vector lane, handed around as a float whatever it holds.
+
+// Two floats rounded to bfloat16 as the low and the high half of each word.
+CSIMD_INLINE csimd_float csimd_pair(csimd_float low, csimd_float high) {
+#if CSIMD_WIDTH == 16 && defined(__AVX512BF16__)
+  // The conversion puts all low elements before all high ones; subnormals become zero.
+  const __m512i interleaved = _mm512_set_epi16(
+      31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  __m512i halves = (__m512i)_mm512_cvtne2ps_pbh((__m512)high, (__m512)low);
+  return (csimd_float)_mm512_permutexvar_epi16(interleaved, halves);
+#else
+  csimd_unsigned l = (csimd_unsigned)low, h = (csimd_unsigned)high;
+  csimd_unsigned rounded_low = (l + 0x7FFFu + ((l >> 16) & 1u)) >> 16;
+  csimd_unsigned rounded_high = (h + 0x7FFFu + ((h >> 16) & 1u)) & 0xFFFF0000u;
+  csimd_int low_is_nan = low != low, high_is_nan = high != high;
+  csimd_unsigned chosen_low = low_is_nan ? (l >> 16) | 0x40u : rounded_low;
+  csimd_unsigned chosen_high = high_is_nan ? (h & 0xFFFF0000u) | 0x400000u : rounded_high;
+  return (csimd_float)(chosen_low | chosen_high);
+#endif
+}
+
+// The halves of each word as floats.
+CSIMD_INLINE csimd_float csimd_low_half(csimd_float word) { return (csimd_float)((csimd_unsigned)word << 16); }
+CSIMD_INLINE csimd_float csimd_high_half(csimd_float word) {
+  return (csimd_float)((csimd_unsigned)word & 0xFFFF0000u);
+}
+
+#if CSIMD_WIDTH == 16 && defined(__AVX512BF16__)
+// Rounds to nearest even in one instruction, which takes subnormals for zero.
+CSIMD_INLINE void csimd_round_to_bfloat16(uint16_t *p, csimd_float v) {
+  _mm256_storeu_si256((__m256i *)p, (__m256i)_mm512_cvtneps_pbh((__m512)v));
+}
+// The same for the first `count` (0 < count < width) elements.
+CSIMD_INLINE void csimd_round_first_to_bfloat16(uint16_t *p, csimd_float v, intptr_t count) {
+  _mm256_mask_storeu_epi16(p, (__mmask16)((1u << count) - 1), (__m256i)_mm512_cvtneps_pbh((__m512)v));
+}
+#endif
+
+// sum + a.low * b.low + a.high * b.high in float32: the bfloat16 halves of each word.
+CSIMD_INLINE csimd_float csimd_dot_pairs(csimd_float a, csimd_float b, csimd_float sum) {
+#if CSIMD_WIDTH == 16 && defined(__AVX512BF16__)
+  return (csimd_float)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
+#else
+  sum = csimd_fma(csimd_low_half(a), csimd_low_half(b), sum);
+  return csimd_fma(csimd_high_half(a), csimd_high_half(b), sum);
+#endif
+}
+
+// sum + the four products of unsigned bytes of `a` with signed bytes of `b`, in wrapping 32-bit integers.
+CSIMD_INLINE csimd_float csimd_dot_bytes(csimd_float a, csimd_float b, csimd_float sum) {
+#if CSIMD_WIDTH == 16 && defined(__AVX512VNNI__)
+  return (csimd_float)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)a, (__m512i)b);
+#elif CSIMD_WIDTH == 16
+  __m512i u = (__m512i)a, s = (__m512i)b;
+  __m512i even = _mm512_madd_epi16(
+      _mm512_and_si512(u, _mm512_set1_epi16(0xFF)), _mm512_srai_epi16(_mm512_slli_epi16(s, 8), 8));
+  __m512i odd = _mm512_madd_epi16(_mm512_srli_epi16(u, 8), _mm512_srai_epi16(s, 8));
+  return (csimd_float)_mm512_add_epi32((__m512i)sum, _mm512_add_epi32(even, odd));
+#elif CSIMD_WIDTH == 8
+  __m256i u = (__m256i)a, s = (__m256i)b;
+  __m256i even = _mm256_madd_epi16(
+      _mm256_and_si256(u, _mm256_set1_epi16(0xFF)), _mm256_srai_epi16(_mm256_slli_epi16(s, 8), 8));
+  __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(u, 8), _mm256_srai_epi16(s, 8));
+  return (csimd_float)_mm256_add_epi32((__m256i)sum, _mm256_add_epi32(even, odd));
+#elif defined(__SSE2__)
+  __m128i u = (__m128i)a, s = (__m128i)b;
+  __m128i even =
+      _mm_madd_epi16(_mm_and_si128(u, _mm_set1_epi16(0xFF)), _mm_srai_epi16(_mm_slli_epi16(s, 8), 8));
+  __m128i odd = _mm_madd_epi16(_mm_srli_epi16(u, 8), _mm_srai_epi16(s, 8));
+  return (csimd_float)_mm_add_epi32((__m128i)sum, _mm_add_epi32(even, odd));
+#else
+  csimd_int u = (csimd_int)a, s = (csimd_int)b, total = (csimd_int)sum;
+  total += (u & 255) * ((s << 24) >> 24);
+  total += ((u >> 8) & 255) * ((s << 16) >> 24);
+  total += ((u >> 16) & 255) * ((s << 8) >> 24);
+  total += ((u >> 24) & 255) * (s >> 24);
+  return (csimd_float)total;
+#endif
+}
+
+// Words of integers as floats, and their difference in wrapping arithmetic.
+CSIMD_INLINE csimd_float csimd_float_of_integers(csimd_float word) {
+  return __builtin_convertvector((csimd_int)word, csimd_float);
+}
+CSIMD_INLINE csimd_float csimd_subtract_integers(csimd_float a, csimd_float b) {
+  return (csimd_float)((csimd_unsigned)a - (csimd_unsigned)b);
+}
+CSIMD_INLINE csimd_float csimd_add_integers(csimd_float a, csimd_float b) {
+  return (csimd_float)((csimd_unsigned)a + (csimd_unsigned)b);
+}
+
+// To the nearest integer, halves to even, for magnitudes below 2^22: adding 1.5 * 2^23 leaves the integer in the low bits.
+CSIMD_INLINE csimd_int csimd_nearest(csimd_float v) {
+  return (csimd_int)(v + 12582912.0f) - 0x4B400000;
+}
+
+typedef uint8_t csimd_byte __attribute__((ext_vector_type(CSIMD_WIDTH)));
+typedef uint8_t csimd_byte_unaligned __attribute__((ext_vector_type(CSIMD_WIDTH), aligned(1)));
+
+// 128 + the nearest integer, as unsigned bytes; |v| <= 127.
+CSIMD_INLINE void csimd_store_offset_bytes(uint8_t *p, csimd_float v) {
+  csimd_int shifted = csimd_nearest(v) + 128;
+  *(csimd_byte_unaligned *)p = __builtin_convertvector(shifted, csimd_byte);
+}
+
+// Four vectors to the nearest integers as the bytes of each word, the first lowest; |v| <= 127.
+CSIMD_INLINE csimd_float csimd_quad(csimd_float v0, csimd_float v1, csimd_float v2, csimd_float v3) {
+  csimd_int b0 = csimd_nearest(v0) & 255, b1 = csimd_nearest(v1) & 255;
+  csimd_int b2 = csimd_nearest(v2) & 255, b3 = csimd_nearest(v3);
+  return (csimd_float)(b0 | (b1 << 8) | (b2 << 16) | (csimd_int)((csimd_unsigned)b3 << 24));
+}
+
+// Signed byte `index` (0 ... 3) of each word as a float.
+CSIMD_INLINE csimd_float csimd_signed_byte(csimd_float word, int index) {
+  csimd_unsigned raised = (csimd_unsigned)word << (24 - 8 * index);
+  return __builtin_convertvector((csimd_int)raised >> 24, csimd_float);
 }
 
 #endif

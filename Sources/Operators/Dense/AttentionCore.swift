@@ -90,49 +90,63 @@ struct AttentionCore {
   var y: HeadView
   var mask = AttentionMask()
   var kernels = Kernels.current
+  /// Of queries, keys, probabilities and values in the products: float32 or bfloat16. Scores, softmax and sums are float32.
+  var format = ElementFormat.float32
 
   /// Query rows of one task.
   private static func blockRows(_ kernels: KernelTable) -> Int { 8 * kernels.gemm.tileRows }
 
-  private static func depthBlocks(_ size: Int, _ kernels: KernelTable) -> Int {
-    max(1, (size + kernels.gemm.blockDepth - 1) / kernels.gemm.blockDepth)
+  private static func depthBlocks(_ words: Int, _ kernels: KernelTable) -> Int {
+    max(1, (words + kernels.gemm.blockDepth - 1) / kernels.gemm.blockDepth)
   }
 
-  /// Queries, scores, results, maxima and sums, one register tile.
-  private static func slotFloatCount(size: Int, valueSize: Int, _ kernels: KernelTable) -> Int {
+  /// Queries, scores, probabilities where they are not the scores' memory, results, maxima and sums, one register tile;
+  /// or what packing needs.
+  private static func slotFloatCount(
+    size: Int, valueSize: Int, _ kernels: KernelTable, _ format: ElementFormat
+  ) -> Int {
     let g = kernels.gemm
     let rows = blockRows(kernels)
-    let floats =
-      rows * g.rowStride * (depthBlocks(size, kernels) + 1) + rows * (valueSize + 2) + g.tileRows * g.tileColumns
-    return (floats + 15) & ~15
+    let blocks = depthBlocks(format.words(size), kernels) + (format == .float32 ? 1 : 2)
+    let floats = rows * g.rowStride * blocks + rows * (valueSize + 2) + g.tileRows * g.tileColumns
+    return (max(floats, PackedMatrix.packingFloatCount(kernels)) + 15) & ~15
   }
 
   static func scratchByteCount(
-    batch: Int, keyHeads: Int, keys: Int, size: Int, valueSize: Int, threads: Int, _ kernels: KernelTable
+    batch: Int, keyHeads: Int, keys: Int, size: Int, valueSize: Int, threads: Int, _ kernels: KernelTable,
+    format: ElementFormat = .float32
   ) -> Int {
     let packed =
-      PackedMatrix.floatCount(depth: size, columns: keys, kernels)
-      + PackedMatrix.floatCount(depth: keys, columns: valueSize, kernels)
+      PackedMatrix.floatCount(depth: size, columns: keys, kernels, format)
+      + PackedMatrix.floatCount(depth: keys, columns: valueSize, kernels, format)
     return ScratchMemory.byteCount(floats: batch * keyHeads * packed)
-      + ScratchMemory.byteCount(floats: threads * slotFloatCount(size: size, valueSize: valueSize, kernels))
+      + ScratchMemory.byteCount(floats: threads * slotFloatCount(size: size, valueSize: valueSize, kernels, format))
   }
 
   func run(context: RunContext, scratch: inout ScratchMemory) throws {
     guard batch > 0, heads > 0, queries > 0, valueSize > 0 else { return }
     let kernels = kernels
-    let keyFloats = PackedMatrix.floatCount(depth: size, columns: keys, kernels)
-    let valueFloats = PackedMatrix.floatCount(depth: keys, columns: valueSize, kernels)
+    let format = format
+    let keyFloats = PackedMatrix.floatCount(depth: size, columns: keys, kernels, format)
+    let valueFloats = PackedMatrix.floatCount(depth: keys, columns: valueSize, kernels, format)
+    func keyMatrix(_ panels: UnsafeMutablePointer<Float>) -> PackedMatrix {
+      PackedMatrix(depth: size, columns: keys, kernels: kernels, format: format, panels: panels)
+    }
+    func valueMatrix(_ panels: UnsafeMutablePointer<Float>) -> PackedMatrix {
+      PackedMatrix(depth: keys, columns: valueSize, kernels: kernels, format: format, panels: panels + keyFloats)
+    }
     let packed = try scratch.takeFloats(batch * keyHeads * (keyFloats + valueFloats))
     let slots = context.pool.threads
-    let slotFloats = Self.slotFloatCount(size: size, valueSize: valueSize, kernels)
+    let slotFloats = Self.slotFloatCount(size: size, valueSize: valueSize, kernels, format)
     let blocks = try scratch.takeFloats(slots * slotFloats)
-    try runTasks(batch * keyHeads, slots: slots, context: context) { _, task in
+    try runTasks(batch * keyHeads, slots: slots, context: context) { slot, task in
       let (item, head) = task.quotientAndRemainder(dividingBy: keyHeads)
       let target = packed + task * (keyFloats + valueFloats)
-      PackedMatrix(depth: size, columns: keys, kernels: kernels, panels: target).packAll(
-        from: k.position(item, head, 0), rowStride: k.positionStride, transposed: true)
-      PackedMatrix(depth: keys, columns: valueSize, kernels: kernels, panels: target + keyFloats).packAll(
-        from: v.position(item, head, 0), rowStride: v.positionStride, transposed: false)
+      let own = blocks + slot * slotFloats
+      keyMatrix(target).packAll(
+        from: k.position(item, head, 0), rowStride: k.positionStride, transposed: true, scratch: own)
+      valueMatrix(target).packAll(
+        from: v.position(item, head, 0), rowStride: v.positionStride, transposed: false, scratch: own)
     }
     let limit = Self.blockRows(kernels)
     let queryBlocks = (queries + limit - 1) / limit
@@ -142,9 +156,7 @@ struct AttentionCore {
       let matrices = packed + (item * keyHeads + head / (heads / keyHeads)) * (keyFloats + valueFloats)
       attend(
         item, head, firstQuery: block * limit, rows: min(limit, queries - block * limit),
-        keyMatrix: PackedMatrix(depth: size, columns: keys, kernels: kernels, panels: matrices),
-        valueMatrix: PackedMatrix(depth: keys, columns: valueSize, kernels: kernels, panels: matrices + keyFloats),
-        scratch: blocks + slot * slotFloats)
+        keyMatrix: keyMatrix(matrices), valueMatrix: valueMatrix(matrices), scratch: blocks + slot * slotFloats)
     }
   }
 
@@ -154,20 +166,17 @@ struct AttentionCore {
   ) {
     let g = kernels.gemm
     let limit = Self.blockRows(kernels)
-    let depthBlocks = Self.depthBlocks(size, kernels)
+    let words = keyMatrix.words
+    let depthBlocks = Self.depthBlocks(words, kernels)
     let packedQueries = scratch
     let scores = packedQueries + depthBlocks * limit * g.rowStride
-    let results = scores + limit * g.rowStride
+    let probabilities = format == .float32 ? scores : scores + limit * g.rowStride
+    let results = probabilities + limit * g.rowStride
     let maxima = results + limit * valueSize
     let sums = maxima + limit
     let tile = sums + limit
     for row in 0..<rows {
-      let source = q.position(item, head, firstQuery + row)
-      for block in 0..<depthBlocks {
-        let first = block * g.blockDepth
-        kernels.multiplyScalar(
-          source + first, scale, packedQueries + (block * limit + row) * g.rowStride, min(g.blockDepth, size - first))
-      }
+      pack(query: q.position(item, head, firstQuery + row), row: row, of: limit, to: packedQueries, scratch: scores)
       maxima[row] = -.infinity
       sums[row] = 0
     }
@@ -182,8 +191,8 @@ struct AttentionCore {
         let column = panel * g.tileColumns - firstKey
         for block in 0..<depthBlocks {
           let first = block * g.blockDepth
-          kernels.gemmPanel(
-            rows, min(g.tileColumns, count - column), min(g.blockDepth, size - first),
+          keyMatrix.panelKernel(
+            rows, min(g.tileColumns, count - column), min(g.blockDepth, words - first),
             packedQueries + block * limit * g.rowStride,
             keyMatrix.panels + panel * keyMatrix.panelStride + first * g.tileColumns, scores + column, g.rowStride,
             block > 0, tile)
@@ -197,12 +206,17 @@ struct AttentionCore {
         }
       }
       kernels.fused.attentionRows(rows, count, scores, g.rowStride, maxima, sums, results, valueSize)
+      if format != .float32 {
+        let target = PackedRows(words: probabilities, distance: g.rowStride, format: format, kernels: kernels)
+        for row in 0..<rows { target.write(scores + row * g.rowStride, count: count, row: row, at: 0) }
+        target.pad(rows: rows, depth: count)
+      }
       for panel in 0..<valueMatrix.panelCount {
         let column = panel * g.tileColumns
-        kernels.gemmPanel(
-          rows, min(g.tileColumns, valueSize - column), count, scores,
-          valueMatrix.panels + panel * valueMatrix.panelStride + firstKey * g.tileColumns, results + column, valueSize,
-          true, tile)
+        valueMatrix.panelKernel(
+          rows, min(g.tileColumns, valueSize - column), format.words(count), probabilities,
+          valueMatrix.panels + panel * valueMatrix.panelStride + format.words(firstKey) * g.tileColumns,
+          results + column, valueSize, true, tile)
       }
       firstKey += count
     }
@@ -210,6 +224,29 @@ struct AttentionCore {
       let target = UnsafeMutablePointer(mutating: y.position(item, head, firstQuery + row))
       // No visible key at all: 0 / 0 is NaN, as the definition has it.
       kernels.divideScalar(results + row * valueSize, sums[row], target, valueSize)
+    }
+  }
+
+  /// One query times the scale, in blocks of `limit` rows. `scratch`: a block of floats.
+  private func pack(
+    query: UnsafePointer<Float>, row: Int, of limit: Int, to target: UnsafeMutablePointer<Float>,
+    scratch: UnsafeMutablePointer<Float>
+  ) {
+    let g = kernels.gemm
+    for (block, first) in stride(from: 0, to: size, by: g.blockDepth * format.elementsPerWord).enumerated() {
+      let count = min(g.blockDepth * format.elementsPerWord, size - first)
+      let rows = PackedRows(
+        words: target + (block * limit + row) * g.rowStride, distance: g.rowStride, format: format, kernels: kernels)
+      if format == .float32 {
+        kernels.multiplyScalar(query + first, scale, rows.words, count)
+        continue
+      }
+      for start in stride(from: 0, to: count, by: g.blockDepth) {
+        let piece = min(g.blockDepth, count - start)
+        kernels.multiplyScalar(query + first + start, scale, scratch, piece)
+        rows.write(scratch, count: piece, row: 0, at: start)
+      }
+      rows.pad(rows: 1, depth: count)
     }
   }
 }

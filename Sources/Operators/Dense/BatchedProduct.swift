@@ -41,11 +41,8 @@ struct BatchedProduct {
       let matrix = PackedMatrix(depth: k, columns: n, kernels: kernels, panels: packed + bIndex[item] * packedCount)
       let product = MatrixProduct(rows: m, b: matrix, c: c + item * m * n, cStride: n)
       product.block(
-        slot: slot, task: part, partition, scratch: blocks + slot * MatrixProduct.slotFloatCount(kernels)
-      ) { _, rowStart, rows, kStart, depth, packed in
-        MatrixProduct.copyRows(
-          a + (aIndex[item] * m + rowStart) * k + kStart, stride: k, rows, depth, packed, kernels)
-      }
+        task: part, partition, scratch: blocks + slot * MatrixProduct.slotFloatCount(kernels),
+        MatrixRows(a: a + aIndex[item] * m * k, stride: k, depth: k, kernels: kernels))
     }
   }
 }

@@ -6,6 +6,12 @@ import Support
 /// Products of 8-bit integers, exact: the float32 kernels multiply blocks of at most 256 values between −255 and 255,
 /// whose sums stay below 2^24 = 16,777,216 (256 · 255² = 16,646,400), and 32-bit integers add up the blocks.
 struct ByteProduct {
+  /// Copies rows `rowStart ..< rowStart + rows` of A, columns `kStart ..< kStart + depth`, to `target` with row distance
+  /// `gemm.rowStride`. `slot` tells the thread's scratch memory apart.
+  typealias RowSource = (
+    _ slot: Int, _ rowStart: Int, _ rows: Int, _ kStart: Int, _ depth: Int, _ target: UnsafeMutablePointer<Float>
+  ) -> Void
+
   var rows: Int
   /// B minus its zero points, as floats.
   var b: PackedMatrix
@@ -22,7 +28,7 @@ struct ByteProduct {
   }
 
   func run(
-    context: RunContext, slots: Int, scratch: UnsafeMutablePointer<Float>, _ source: MatrixProduct.RowSource
+    context: RunContext, slots: Int, scratch: UnsafeMutablePointer<Float>, _ source: RowSource
   ) throws {
     guard rows > 0, b.columns > 0 else { return }
     let kernels = b.kernels

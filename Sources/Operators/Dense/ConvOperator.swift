@@ -9,6 +9,8 @@ struct ConvOperator: Operator {
   let group: Int
   let channelsLast: Bool
   let activation: Activation
+  /// Of constant weights, packed.
+  let format: ElementFormat
   /// Nearest-neighbour enlargement of the input, 1 or 2 (attribute `enlargement` of ConvNHWC).
   let enlargement: Int
   /// Packed weights and their shape, where they were constant when the plan was made.
@@ -22,6 +24,7 @@ struct ConvOperator: Operator {
     group = try node.int("group", default: 1)
     self.channelsLast = channelsLast
     activation = try channelsLast ? MatMulOperator.activation(node) : .none
+    format = try node.elementFormat()
     enlargement = try channelsLast ? node.int("enlargement", default: 1) : 1
   }
 
@@ -66,7 +69,8 @@ struct ConvOperator: Operator {
     var copy = self
     copy.weightShape = weights.shape
     copy.filters = try FilterBank(
-      constant.floats, try shape(x.shape, weights.shape), kernels: Kernels.current, allowTransforms: true)
+      constant.floats, try shape(x.shape, weights.shape), kernels: Kernels.current, allowTransforms: true,
+      format: format)
     return copy
   }
 

@@ -3,7 +3,7 @@ import KernelTable
 import Kernels
 import Support
 
-/// Float32 convolution on channels-last images: X (batch, spatial…, inChannels) to Y (batch, spatial…, outChannels).
+/// Convolution in float32, or in the narrow format of its filters, on channels-last images: X (batch, spatial…, inChannels) to Y (batch, spatial…, outChannels).
 ///
 /// Implicit matrix product: rows are output pixels, the inner dimension is (tap, channel), and blocks of the virtual
 /// matrix are gathered from the image while they are packed.
@@ -20,73 +20,66 @@ struct Convolution {
   static func scratchByteCount(
     _ shape: ConvolutionShape, _ filters: FilterBank?, threads: Int, _ kernels: KernelTable
   ) -> Int {
-    if case .winograd? = filters, let winograd = WinogradConvolution(shape, kernels: kernels) {
+    if case .winograd(let matrix)? = filters,
+      let winograd = WinogradConvolution(shape, kernels: kernels, format: matrix.format)
+    {
       return winograd.scratchByteCount(threads: threads)
     }
     return MatrixProduct.scratchByteCount(threads: threads, kernels)
+      + (filters?.format == .int8 ? ScratchMemory.byteCount(floats: shape.storedPixels) : 0)
   }
 
   func run(_ filters: FilterBank, context: RunContext, scratch: inout ScratchMemory) throws {
     switch filters {
     case .winograd(let matrix):
-      if let winograd = WinogradConvolution(shape, kernels: matrix.kernels) {
+      if let winograd = WinogradConvolution(shape, kernels: matrix.kernels, format: matrix.format) {
         return try winograd.run(self, matrix, context: context, scratch: &scratch)
       }
       let blocks = try scratch.takeFloats(context.pool.threads * MatrixProduct.slotFloatCount(matrix.kernels))
-      try multiply(group: 0, matrix, context: context, blocks)
+      let pixels = matrix.format == .int8 ? try scratch.takeFloats(shape.storedPixels) : nil
+      try multiply(group: 0, matrix, context: context, blocks, pixels)
     case .matrices(let matrices):
       let blocks = try scratch.takeFloats(context.pool.threads * MatrixProduct.slotFloatCount(filters.kernels))
-      for (group, matrix) in matrices.enumerated() { try multiply(group: group, matrix, context: context, blocks) }
+      let pixels = filters.format == .int8 ? try scratch.takeFloats(shape.storedPixels) : nil
+      for (group, matrix) in matrices.enumerated() {
+        try multiply(group: group, matrix, context: context, blocks, pixels)
+      }
     case .depthwise(let weights, let kernels):
       try runDepthwise(weights.bytes.assumingMemoryBound(to: Float.self).baseAddress, kernels, context: context)
     }
   }
 
+  /// `pixels`: room for the magnitudes of stored input pixels, where int8 needs them.
   private func multiply(
-    group: Int, _ matrix: PackedMatrix, context: RunContext, _ blocks: UnsafeMutablePointer<Float>
+    group: Int, _ matrix: PackedMatrix, context: RunContext, _ blocks: UnsafeMutablePointer<Float>,
+    _ pixels: UnsafeMutablePointer<Float>?
   ) throws {
     let first = group * shape.groupOut
     let product = MatrixProduct(
       rows: shape.rows, b: matrix, c: y + first, cStride: shape.outChannels, bias: bias.map { $0 + first },
       residual: residual.map { $0 + first }, residualStride: shape.outChannels, activation: activation)
-    let w = shape.window
-    let channels = shape.groupIn
-    let pixel = shape.inChannels
-    let base = x + group * channels
+    let base = x + group * shape.groupIn
     let slots = context.pool.threads
-    if w.isPointwise && shape.enlargement == 1 {
-      return try product.run(context: context, slots: slots, scratch: blocks, rowsOf: base, stride: pixel)
+    if shape.window.isPointwise && shape.enlargement == 1 {
+      return try product.run(
+        context: context, slots: slots, scratch: blocks, rowsOf: base, stride: shape.inChannels)
     }
-    let distance = matrix.kernels.gemm.rowStride
-    let images = shape.storedInputCount * pixel
-    let scale = shape.enlargement
-    let line = w.input.x / scale
-    // Rows of the virtual matrix.
-    try product.run(context: context, slots: slots, scratch: blocks) { _, rowStart, rows, kStart, depth, packed in
-      var place = OutputPlace(row: rowStart, window: w)
-      for row in 0..<rows {
-        let image = base + place.image * images
-        var target = packed + row * distance
-        var k = kStart
-        let end = kStart + depth
-        while k < end {
-          let (tap, channel) = k.quotientAndRemainder(dividingBy: channels)
-          let count = min(channels - channel, end - k)
-          let (plane, kx) = tap.quotientAndRemainder(dividingBy: w.kernel.x)
-          let (kz, ky) = plane.quotientAndRemainder(dividingBy: w.kernel.y)
-          let iz = place.z * w.stride.z - w.padBegin.z + kz * w.dilation.z
-          let iy = place.y * w.stride.y - w.padBegin.y + ky * w.dilation.y
-          let ix = place.x * w.stride.x - w.padBegin.x + kx * w.dilation.x
-          if iz >= 0, iz < w.input.z, iy >= 0, iy < w.input.y, ix >= 0, ix < w.input.x {
-            target.update(
-              from: image + ((iz * w.input.y + iy / scale) * line + ix / scale) * pixel + channel, count: count)
-          } else {
-            target.update(repeating: 0, count: count)
-          }
-          target += count
-          k += count
-        }
-        place.advance(w)
+    if let pixels { try measure(base, pixels, matrix.kernels, context: context) }
+    try product.run(
+      context: context, slots: slots, scratch: blocks,
+      ConvolutionRows(shape: shape, base: base, pixelMagnitudes: pixels))
+  }
+
+  /// Largest magnitude of every stored input pixel's channels of one group.
+  private func measure(
+    _ base: UnsafePointer<Float>, _ magnitudes: UnsafeMutablePointer<Float>, _ kernels: KernelTable,
+    context: RunContext
+  ) throws {
+    let pixelsPerTask = 256
+    let count = (shape.storedPixels + pixelsPerTask - 1) / pixelsPerTask
+    try runTasks(count, slots: context.pool.threads, context: context) { _, task in
+      for pixel in (task * pixelsPerTask)..<min(shape.storedPixels, (task + 1) * pixelsPerTask) {
+        magnitudes[pixel] = kernels.narrow.magnitude(base + pixel * shape.inChannels, shape.groupIn)
       }
     }
   }

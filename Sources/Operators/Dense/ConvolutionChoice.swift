@@ -1,10 +1,13 @@
 import Graph
+import KernelTable
 import Kernels
 
 /// How a node's convolution would be computed on this machine, nil for other operators: what `inspect --fusions` prints.
 /// Weights that Winograd's transforms would spoil are found only when they are packed.
 package func algorithm(of node: Node, inputs: [ValueInfo?]) -> String? {
-  convolutionShape(of: node, inputs: inputs)?.algorithmName(nil)
+  let format = (try? node.elementFormat()) ?? .float32
+  guard let shape = convolutionShape(of: node, inputs: inputs) else { return nil }
+  return shape.algorithmName(nil, format) + (shape.isDepthwise ? "" : format.suffix)
 }
 
 /// The sizes of a node's float32 convolution; nil for other nodes.
@@ -19,10 +22,14 @@ func convolutionShape(of node: Node, inputs: [ValueInfo?]) -> ConvolutionShape? 
 
 extension ConvolutionShape {
   /// `filters` nil: not packed yet, any algorithm is open.
-  func algorithmName(_ filters: FilterBank?) -> String {
+  func algorithmName(_ filters: FilterBank?, _ format: ElementFormat = .float32) -> String {
     if isDepthwise { return "depthwise" }
     if window.isPointwise { return "matrix product (1×1)" }
     if case .matrices? = filters { return "direct" }
-    return WinogradConvolution(self, kernels: filters?.kernels ?? Kernels.current) == nil ? "direct" : "Winograd 4×4"
+    let format = filters?.format ?? format
+    guard inChannels % format.elementsPerWord == 0,
+      WinogradConvolution(self, kernels: filters?.kernels ?? Kernels.current, format: format) != nil
+    else { return "direct" }
+    return "Winograd 4×4"
   }
 }

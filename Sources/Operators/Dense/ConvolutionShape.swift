@@ -17,6 +17,8 @@ struct ConvolutionShape: Sendable {
   var groupOut: Int { outChannels / group }
   /// Rows of the matrix product: output pixels of all images.
   var rows: Int { batch * window.outputCount }
+  /// Stored input pixels of all images.
+  var storedPixels: Int { batch * storedInputCount }
   /// Its inner dimension per group, ordered (tap, channel).
   var depth: Int { window.taps * groupIn }
   /// One filter per channel.

@@ -8,10 +8,12 @@ import Support
 struct FusedAttentionOperator: Operator {
   let heads: Int
   let scale: Float?
+  let format: ElementFormat
 
   init(_ node: Node) throws {
     heads = try node.required(node.int("num_heads"), "num_heads")
     scale = try node.float("scale")
+    format = try node.elementFormat() == .float32 ? .float32 : .bfloat16
     guard heads > 0 else { throw Failure(.outOfRange, "num_heads must be positive", actual: "\(heads)") }
   }
 
@@ -44,7 +46,7 @@ struct FusedAttentionOperator: Operator {
     else { return 0 }
     return AttentionCore.scratchByteCount(
       batch: k[0], keyHeads: heads, keys: k[1], size: k[2] / heads, valueSize: v[2] / heads, threads: threads,
-      Kernels.current)
+      Kernels.current, format: format)
   }
 
   func run(inputs: [Tensor?], outputs: [Tensor?], context: RunContext) throws {
@@ -61,7 +63,7 @@ struct FusedAttentionOperator: Operator {
     var core = AttentionCore(
       batch: q.shape[0], heads: heads, keyHeads: heads, queries: q.shape[1], keys: k.shape[1], size: size,
       valueSize: v.shape[2] / heads, scale: scale ?? 1 / Float(size).squareRoot(), q: view(q), k: view(k), v: view(v),
-      y: view(y))
+      y: view(y), format: format)
     if let mask = inputs.optionalTensor(3) { core.mask.set(mask) }
     var scratch = ScratchMemory(context.scratch)
     defer { withExtendedLifetime(scratch) {} }

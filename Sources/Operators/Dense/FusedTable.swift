@@ -6,7 +6,8 @@ import Support
 let fusedOperators: [OperatorEntry] = [
   OperatorEntry("ConvNHWC", domain: "adadiff") { try ConvOperator($0, channelsLast: true) },
   OperatorEntry("MatMulBias", domain: "adadiff") { node in
-    MatMulOperator(fused: true, activation: try MatMulOperator.activation(node))
+    MatMulOperator(
+      fused: true, activation: try MatMulOperator.activation(node), format: try node.elementFormat())
   },
   OperatorEntry("Attention", domain: "adadiff") { try FusedAttentionOperator($0) },
   OperatorEntry("GroupNormNHWC", domain: "adadiff") { try GroupNormChannelsLastOperator($0) },
@@ -27,6 +28,6 @@ let fusedOperators: [OperatorEntry] = [
     }
   },
   OperatorEntry("Geglu", domain: "adadiff") { _ in GegluOperator() },
-  OperatorEntry("MatMulGeglu", domain: "adadiff") { _ in MatMulGegluOperator() },
+  OperatorEntry("MatMulGeglu", domain: "adadiff") { MatMulGegluOperator(format: try $0.elementFormat()) },
   OperatorEntry("ResizeNearestNHWC", domain: "adadiff") { try ResizeNearestChannelsLastOperator($0) },
 ]

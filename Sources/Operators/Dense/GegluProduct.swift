@@ -6,6 +6,8 @@ import Support
 /// `adadiff:MatMulGeglu`: A (…, K), W (K, 2N), bias (2N)? → h[…, :N] · gelu(h[…, N:]) with h = A · W + bias, which is never
 /// in memory as a whole: both halves of a panel are multiplied into a tile and gated there.
 struct MatMulGegluOperator: Operator {
+  /// Of a constant W, packed.
+  var format = ElementFormat.float32
   /// Both halves of W, where it was constant when the plan was made.
   var packed: (value: PackedMatrix, gate: PackedMatrix)?
 
@@ -49,11 +51,9 @@ struct MatMulGegluOperator: Operator {
   func prepared(for inputs: [ValueInfo?], threads: Int) throws -> (any Operator)? {
     guard packed == nil, let constant = inputs.optionalInput(1)?.constant, constant.count > 0 else { return nil }
     let (_, k, n) = try sizes(inputs)
-    let value = try PackedMatrix(depth: k, columns: n, kernels: Kernels.current)
-    let gate = try PackedMatrix(depth: k, columns: n, kernels: Kernels.current)
-    value.packAll(from: constant.floats, rowStride: 2 * n, transposed: false)
-    gate.packAll(from: constant.floats + n, rowStride: 2 * n, transposed: false)
-    return MatMulGegluOperator(packed: (value, gate))
+    let value = try PackedMatrix.packed(constant.floats, depth: k, columns: n, rowStride: 2 * n, format: format)
+    let gate = try PackedMatrix.packed(constant.floats + n, depth: k, columns: n, rowStride: 2 * n, format: format)
+    return MatMulGegluOperator(format: format, packed: (value, gate))
   }
 
   /// Packing depends on the weights alone.
@@ -86,12 +86,12 @@ struct MatMulGegluOperator: Operator {
     let g = kernels.gemm
     let limit = MatrixProduct.blockRowLimit(kernels)
     let partition = MatrixProduct.Partition(
-      rows: rows, depth: value.depth, panels: 2 * value.panelCount, threads: slots, kernels: kernels)
+      rows: rows, depth: value.words, panels: 2 * value.panelCount, threads: slots, kernels: kernels)
     let panelsPerTask = max(1, (partition.panelsPerTask + 1) / 2)
     let panelBlocks = (value.panelCount + panelsPerTask - 1) / panelsPerTask
-    let source = a.floats
+    let source = MatrixRows(a: a.floats, stride: value.depth, depth: value.depth, kernels: kernels)
     // Rows per task so that A is packed for all of K, and never more than the tiles hold.
-    let depthBlocks = max(1, (value.depth + g.blockDepth - 1) / g.blockDepth)
+    let depthBlocks = max(1, (value.words + g.blockDepth - 1) / g.blockDepth)
     let held = MatrixProduct.heldRows(kernels) / depthBlocks / g.tileRows * g.tileRows
     guard held > 0 else {
       return try runWide(value, gate, a, bias, y, context: context)
@@ -103,14 +103,17 @@ struct MatMulGegluOperator: Operator {
       let rowStart = rowBlock * blockRows
       let count = min(blockRows, rows - rowStart)
       let packedA = blocks + slot * Self.slotFloatCount(kernels)
-      let edge = packedA + MatrixProduct.heldRows(kernels) * g.rowStride
+      let rowScales = packedA + MatrixProduct.heldRows(kernels) * g.rowStride
+      let rowFactors = rowScales + MatrixProduct.heldRows(kernels)
+      let edge = rowFactors + MatrixProduct.heldRows(kernels)
       let values = packedA + MatrixProduct.slotFloatCount(kernels)
       let gates = values + Self.tileFloatCount(kernels)
+      if value.format == .int8 { source.quantize(rowStart, count, scales: rowScales, factors: rowFactors) }
       for block in 0..<depthBlocks {
-        let k = block * g.blockDepth
-        MatrixProduct.copyRows(
-          source + rowStart * value.depth + k, stride: value.depth, count, min(g.blockDepth, value.depth - k),
-          packedA + block * blockRows * g.rowStride, kernels)
+        let target = PackedRows(
+          words: packedA + block * blockRows * g.rowStride, distance: g.rowStride, format: value.format,
+          kernels: kernels, factors: rowFactors)
+        source.packBlock(block, rowStart: rowStart, rows: count, depth: value.depth, target)
       }
       for panel in (panelBlock * panelsPerTask)..<min(value.panelCount, (panelBlock + 1) * panelsPerTask) {
         let column = panel * g.tileColumns
@@ -118,9 +121,14 @@ struct MatMulGegluOperator: Operator {
         func multiply(_ matrix: PackedMatrix, _ target: UnsafeMutablePointer<Float>) {
           for block in 0..<depthBlocks {
             let k = block * g.blockDepth
-            kernels.gemmPanel(
-              count, width, min(g.blockDepth, value.depth - k), packedA + block * blockRows * g.rowStride,
+            matrix.panelKernel(
+              count, width, min(g.blockDepth, value.words - k), packedA + block * blockRows * g.rowStride,
               matrix.panels + panel * matrix.panelStride + k * g.tileColumns, target, g.tileColumns, k > 0, edge)
+          }
+          if matrix.format == .int8 {
+            kernels.narrow.rescale(
+              count, width, target, g.tileColumns, rowScales, matrix.columnScales + column,
+              matrix.columnOffsets + column, nil, nil, 0, Activation.none.rawValue)
           }
         }
         multiply(value, values)

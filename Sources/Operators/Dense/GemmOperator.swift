@@ -11,6 +11,8 @@ struct GemmOperator: Operator {
   let transposeB: Bool
   /// Opset 6 and older broadcast C only where `broadcast` is set.
   let broadcasts: Bool
+  /// Of a constant B, packed.
+  let format: ElementFormat
   var packed: PackedMatrix?
 
   init(_ node: Node) throws {
@@ -19,6 +21,8 @@ struct GemmOperator: Operator {
     transposeA = try node.bool("transA", default: false)
     transposeB = try node.bool("transB", default: false)
     broadcasts = try node.version >= 7 || node.bool("broadcast", default: false)
+    // A transposed A is packed in float32 only.
+    format = transposeA ? .float32 : try node.elementFormat()
   }
 
   private func sizes(_ a: [Int], _ b: [Int]) -> (m: Int, n: Int, k: Int, kB: Int) {
@@ -60,10 +64,9 @@ struct GemmOperator: Operator {
       b.shape.count == 2, constant.count > 0
     else { return nil }
     let (n, k) = transposeB ? (b.shape[0], b.shape[1]) : (b.shape[1], b.shape[0])
-    let matrix = try PackedMatrix(depth: k, columns: n, kernels: Kernels.current)
-    matrix.packAll(from: constant.floats, rowStride: b.shape[1], transposed: transposeB)
     var copy = self
-    copy.packed = matrix
+    copy.packed = try PackedMatrix.packed(
+      constant.floats, depth: k, columns: n, rowStride: b.shape[1], transposed: transposeB, format: format)
     return copy
   }
 

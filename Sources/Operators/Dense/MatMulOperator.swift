@@ -8,6 +8,8 @@ struct MatMulOperator: Operator {
   /// True for `adadiff:MatMulBias`: inputs 2 and 3 are bias (n) and residual (the output's shape), both optional.
   var fused = false
   var activation = Activation.none
+  /// Of a constant B, packed.
+  var format = ElementFormat.float32
   /// B, where it was a constant when the plan was made.
   var packed: PackedMatrix?
 
@@ -45,10 +47,9 @@ struct MatMulOperator: Operator {
     guard packed == nil, let b = inputs.optionalInput(1), let constant = b.constant, b.type == .float32,
       b.shape.count == 2, constant.count > 0
     else { return nil }
-    let matrix = try PackedMatrix(depth: b.shape[0], columns: b.shape[1], kernels: Kernels.current)
-    matrix.packAll(from: constant.floats, rowStride: b.shape[1], transposed: false)
     var copy = self
-    copy.packed = matrix
+    copy.packed = try PackedMatrix.packed(
+      constant.floats, depth: b.shape[0], columns: b.shape[1], rowStride: b.shape[1], format: format)
     return copy
   }
 

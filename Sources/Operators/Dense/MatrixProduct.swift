@@ -8,12 +8,6 @@ import Support
 /// The partition depends on the thread count, the results do not: every element of C is one chain of additions over K in
 /// blocks of `blockDepth`, whatever task it falls into.
 struct MatrixProduct {
-  /// Copies rows `rowStart ..< rowStart + rows` of A, columns `kStart ..< kStart + depth`, to `target` with row distance
-  /// `gemm.rowStride`. `slot` tells the thread's scratch memory apart.
-  typealias RowSource = (
-    _ slot: Int, _ rowStart: Int, _ rows: Int, _ kStart: Int, _ depth: Int, _ target: UnsafeMutablePointer<Float>
-  ) -> Void
-
   var rows: Int
   var b: PackedMatrix
   /// First element of C and the distance of its rows.
@@ -34,10 +28,10 @@ struct MatrixProduct {
   /// Blocks of K that are packed together, so that a tile of C stays in the first-level cache through all of them.
   private static let chunkLimit = 5
 
-  /// Floats of scratch per slot: a packed piece of A and one register tile.
+  /// Floats of scratch per slot: a packed piece of A, scale and factor of its rows, and one register tile.
   static func slotFloatCount(_ kernels: KernelTable) -> Int {
     let g = kernels.gemm
-    return (heldRows(kernels) * g.rowStride + g.tileRows * g.tileColumns + 15) & ~15
+    return (heldRows(kernels) * (g.rowStride + 2) + g.tileRows * g.tileColumns + 15) & ~15
   }
 
   static func scratchByteCount(threads: Int, _ kernels: KernelTable) -> Int {
@@ -60,7 +54,7 @@ struct MatrixProduct {
     /// Bytes of B that a core keeps in its second-level cache beside a piece of A.
     private static let ownByteLimit = 512 << 10
 
-    /// `rowLimit`: at most so many rows in a task, with one block of K at a time.
+    /// `depth` counts words. `rowLimit`: at most so many rows in a task, with one block of K at a time.
     init(rows: Int, depth: Int, panels: Int, threads: Int, kernels: KernelTable, rowLimit: Int? = nil) {
       let g = kernels.gemm
       func tiles(_ rows: Int) -> Int { (rows + g.tileRows - 1) / g.tileRows * g.tileRows }
@@ -98,32 +92,41 @@ struct MatrixProduct {
   }
 
   /// `slots` places of `slotFloatCount` floats each in `scratch`.
-  func run(context: RunContext, slots: Int, scratch: UnsafeMutablePointer<Float>, _ source: RowSource) throws {
+  func run(
+    context: RunContext, slots: Int, scratch: UnsafeMutablePointer<Float>, _ source: some RowSource
+  ) throws {
     guard rows > 0, b.columns > 0 else { return }
-    let partition = Partition(rows: rows, depth: b.depth, panels: b.panelCount, threads: slots, kernels: kernels)
+    let partition = Partition(rows: rows, depth: b.words, panels: b.panelCount, threads: slots, kernels: kernels)
     try runTasks(partition.count, slots: slots, context: context) { slot, task in
-      block(slot: slot, task: task, partition, scratch: scratch + slot * Self.slotFloatCount(kernels), source)
+      block(task: task, partition, scratch: scratch + slot * Self.slotFloatCount(kernels), source)
     }
   }
 
   /// One task of `partition`. All panels see the packed piece of A before the next piece replaces it.
   func block(
-    slot: Int, task: Int, _ partition: Partition, scratch: UnsafeMutablePointer<Float>, _ source: RowSource
+    task: Int, _ partition: Partition, scratch: UnsafeMutablePointer<Float>, _ source: some RowSource
   ) {
     let g = kernels.gemm
     let (rowStart, firstPanel) = partition.place(task)
     let rows = min(partition.blockRows, self.rows - rowStart)
     let panels = firstPanel..<min(b.panelCount, firstPanel + partition.panelsPerTask)
     let packedA = scratch
-    let tile = scratch + Self.heldRows(kernels) * g.rowStride
+    let rowScales = scratch + Self.heldRows(kernels) * g.rowStride
+    let rowFactors = rowScales + Self.heldRows(kernels)
+    let tile = rowFactors + Self.heldRows(kernels)
     let blockStride = partition.blockRows * g.rowStride
+    let kernel = b.panelKernel
+    if b.format == .int8 { source.quantize(rowStart, rows, scales: rowScales, factors: rowFactors) }
     var first = 0
     repeat {
-      let end = min(b.depth, first + partition.chunk * g.blockDepth)
+      let end = min(b.words, first + partition.chunk * g.blockDepth)
       for (index, k) in stride(from: first, to: end, by: g.blockDepth).enumerated() {
-        source(slot, rowStart, rows, k, min(g.blockDepth, end - k), packedA + index * blockStride)
+        let target = PackedRows(
+          words: packedA + index * blockStride, distance: g.rowStride, format: b.format, kernels: kernels,
+          factors: rowFactors)
+        source.packBlock(k / g.blockDepth, rowStart: rowStart, rows: rows, depth: b.depth, target)
       }
-      let last = end == b.depth
+      let last = end == b.words
       for panel in panels {
         let column = panel * g.tileColumns
         let width = min(g.tileColumns, b.columns - column)
@@ -132,29 +135,34 @@ struct MatrixProduct {
         var piece = packedA
         repeat {
           let depth = min(g.blockDepth, end - k)
-          kernels.gemmPanel(
+          kernel(
             rows, width, depth, piece, b.panels + panel * b.panelStride + k * g.tileColumns, target, cStride, k > 0,
             tile)
           k += depth
           piece += blockStride
         } while k < end
-        if last && (bias != nil || residual != nil || activation != .none) {
-          kernels.epilogue(
-            rows, width, target, cStride, bias.map { $0 + column },
-            residual.map { $0 + rowStart * residualStride + column }, residualStride, activation.rawValue)
+        guard last else { continue }
+        let bias = bias.map { $0 + column }
+        let residual = residual.map { $0 + rowStart * residualStride + column }
+        if b.format == .int8 {
+          kernels.narrow.rescale(
+            rows, width, target, cStride, rowScales, b.columnScales + column, b.columnOffsets + column, bias, residual,
+            residualStride, activation.rawValue)
+        } else if bias != nil || residual != nil || activation != .none {
+          kernels.epilogue(rows, width, target, cStride, bias, residual, residualStride, activation.rawValue)
         }
       }
       first = end
-    } while first < b.depth
+    } while first < b.words
   }
 
   /// A is a plain row-major matrix.
   func run(
     context: RunContext, slots: Int, scratch: UnsafeMutablePointer<Float>, rowsOf a: UnsafePointer<Float>, stride: Int
   ) throws {
-    try run(context: context, slots: slots, scratch: scratch) { _, rowStart, rows, kStart, depth, packed in
-      Self.copyRows(a + rowStart * stride + kStart, stride: stride, rows, depth, packed, kernels)
-    }
+    try run(
+      context: context, slots: slots, scratch: scratch,
+      MatrixRows(a: a, stride: stride, depth: b.depth, kernels: kernels))
   }
 
   /// A is stored transposed: element (row, k) at `a[k * stride + row]`.
@@ -162,21 +170,6 @@ struct MatrixProduct {
     context: RunContext, slots: Int, scratch: UnsafeMutablePointer<Float>, columnsOf a: UnsafePointer<Float>,
     stride: Int
   ) throws {
-    let target = kernels.gemm.rowStride
-    try run(context: context, slots: slots, scratch: scratch) { _, rowStart, rows, kStart, depth, packed in
-      for k in 0..<depth {
-        let source = a + (kStart + k) * stride + rowStart
-        for row in 0..<rows { packed[row * target + k] = source[row] }
-      }
-    }
-  }
-
-  /// `rows` pieces of `depth` floats, from rows at distance `stride` into packed ones.
-  static func copyRows(
-    _ a: UnsafePointer<Float>, stride: Int, _ rows: Int, _ depth: Int, _ packed: UnsafeMutablePointer<Float>,
-    _ kernels: KernelTable
-  ) {
-    let target = kernels.gemm.rowStride
-    for row in 0..<rows { (packed + row * target).update(from: a + row * stride, count: depth) }
+    try run(context: context, slots: slots, scratch: scratch, TransposedRows(a: a, stride: stride))
   }
 }

@@ -3,61 +3,177 @@ import KernelTable
 import Kernels
 import Support
 
-/// A depth × columns matrix in the panel layout of `KernelTable.gemmPanel`: panel after panel, each depth × tileColumns.
+/// A depth × columns matrix in the panel layout of `PanelKernel`: panel after panel, each words × tileColumns, where a word
+/// holds one element or, in the narrow formats, those that follow each other along K. An int8 matrix ends with a scale and
+/// an offset per column, panels padded.
 struct PackedMatrix: @unchecked Sendable {
   let depth: Int
   let columns: Int
   let kernels: KernelTable
+  let format: ElementFormat
   let panels: UnsafeMutablePointer<Float>
   /// Keeps `panels` alive; nil when the memory is scratch.
   private let owner: HeapBlock?
 
+  /// Longest K whose sums of 255 · 127 fit 32 bits; longer int8 matrices become bfloat16.
+  static let byteDepthLimit = 65536
+
+  /// Words along K.
+  var words: Int { format.words(depth) }
   var panelCount: Int { Self.panelCount(columns, kernels) }
-  var panelStride: Int { depth * kernels.gemm.tileColumns }
+  var panelStride: Int { words * kernels.gemm.tileColumns }
 
   static func panelCount(_ columns: Int, _ kernels: KernelTable) -> Int {
     (columns + kernels.gemm.tileColumns - 1) / kernels.gemm.tileColumns
   }
 
-  static func floatCount(depth: Int, columns: Int, _ kernels: KernelTable) -> Int {
-    panelCount(columns, kernels) * kernels.gemm.tileColumns * depth
+  static func floatCount(depth: Int, columns: Int, _ kernels: KernelTable, _ format: ElementFormat = .float32) -> Int {
+    panelCount(columns, kernels) * kernels.gemm.tileColumns * (format.words(depth) + (format == .int8 ? 2 : 0))
   }
 
   /// Room for a matrix in memory of its own.
-  init(depth: Int, columns: Int, kernels: KernelTable) throws(Failure) {
+  init(depth: Int, columns: Int, kernels: KernelTable, format: ElementFormat = .float32) throws(Failure) {
     let tile = kernels.gemm.tileColumns
-    let count = try CheckedSize.product([Self.panelCount(columns, kernels), tile, depth, 4], of: "packed matrix")
+    let format = format == .int8 && depth > Self.byteDepthLimit ? .bfloat16 : format
+    let rows = format.words(depth) + (format == .int8 ? 2 : 0)
+    let count = try CheckedSize.product([Self.panelCount(columns, kernels), tile, rows, 4], of: "packed matrix")
     let block = try HeapBlock(byteCount: count)
     guard let base = block.bytes.baseAddress else { throw Failure(.outOfMemory, "no memory for a packed matrix") }
     self.init(
-      depth: depth, columns: columns, kernels: kernels, panels: base.assumingMemoryBound(to: Float.self), owner: block)
+      depth: depth, columns: columns, kernels: kernels, format: format,
+      panels: base.assumingMemoryBound(to: Float.self), owner: block)
   }
 
   /// Room for a matrix in memory that outlives this value.
   init(
-    depth: Int, columns: Int, kernels: KernelTable, panels: UnsafeMutablePointer<Float>, owner: HeapBlock? = nil
+    depth: Int, columns: Int, kernels: KernelTable, format: ElementFormat = .float32,
+    panels: UnsafeMutablePointer<Float>, owner: HeapBlock? = nil
   ) {
     self.depth = depth
     self.columns = columns
     self.kernels = kernels
+    self.format = format
     self.panels = panels
     self.owner = owner
   }
 
-  /// Packs one panel from a row-major (depth × columns) or, transposed, (columns × depth) matrix.
-  func pack(panel: Int, from source: UnsafePointer<Float>, rowStride: Int, transposed: Bool) {
-    let first = panel * kernels.gemm.tileColumns
-    let width = min(kernels.gemm.tileColumns, columns - first)
+  // MARK: Columns of int8
+
+  /// What one integer of each column stands for.
+  var columnScales: UnsafeMutablePointer<Float> { panels + panelCount * panelStride }
+
+  /// 128 · the sum of each column's integers: what A's offset adds to every product.
+  var columnOffsets: UnsafeMutablePointer<Int32> {
+    UnsafeMutableRawPointer(columnScales + panelCount * kernels.gemm.tileColumns).assumingMemoryBound(to: Int32.self)
+  }
+
+  // MARK: Packing
+
+  /// Floats of scratch memory for packing narrow formats: a piece of a panel in float32, and two values per column.
+  static func packingFloatCount(_ kernels: KernelTable) -> Int {
+    (kernels.gemm.blockDepth + 2) * kernels.gemm.tileColumns
+  }
+
+  /// Packs one panel whose rows `first ..< first + count` `rows` writes as `KernelTable.packPanel` does. `scratch`:
+  /// `packingFloatCount`, not read for float32.
+  func pack(
+    panel: Int, scratch: UnsafeMutablePointer<Float>?,
+    _ rows: (_ first: Int, _ count: Int, _ target: UnsafeMutablePointer<Float>) -> Void
+  ) {
     let target = panels + panel * panelStride
-    if transposed {
-      kernels.packPanelTransposed(source + first * rowStride, rowStride, depth, width, target)
-    } else {
-      kernels.packPanel(source + first, rowStride, depth, width, target)
+    guard format != .float32, let scratch else { return rows(0, depth, target) }
+    let tile = kernels.gemm.tileColumns
+    let piece = kernels.gemm.blockDepth
+    func forPieces(_ body: (_ first: Int, _ count: Int) -> Void) {
+      for first in stride(from: 0, to: depth, by: piece) {
+        let count = min(piece, depth - first)
+        rows(first, count, scratch)
+        body(first, count)
+      }
+    }
+    if format == .bfloat16 {
+      return forPieces { kernels.narrow.packPairs(scratch, $1, target + format.words($0) * tile) }
+    }
+    let magnitudes = scratch + piece * tile
+    let factors = magnitudes + tile
+    magnitudes.update(repeating: 0, count: tile)
+    forPieces { kernels.narrow.columnMagnitudes(scratch, $1, magnitudes) }
+    let scales = columnScales + panel * tile
+    let offsets = columnOffsets + panel * tile
+    for column in 0..<tile { (scales[column], factors[column]) = Self.quantization(magnitudes[column]) }
+    offsets.update(repeating: 0, count: tile)
+    forPieces { kernels.narrow.packBytes(scratch, $1, factors, target + format.words($0) * tile, offsets) }
+    for column in 0..<tile { offsets[column] &*= 128 }
+  }
+
+  /// Packs one panel from a row-major (depth × columns) or, transposed, (columns × depth) matrix.
+  func pack(
+    panel: Int, from source: UnsafePointer<Float>, rowStride: Int, transposed: Bool,
+    scratch: UnsafeMutablePointer<Float>? = nil
+  ) {
+    let column = panel * kernels.gemm.tileColumns
+    let width = min(kernels.gemm.tileColumns, columns - column)
+    pack(panel: panel, scratch: scratch) { first, count, target in
+      if transposed {
+        kernels.packPanelTransposed(source + column * rowStride + first, rowStride, count, width, target)
+      } else {
+        kernels.packPanel(source + first * rowStride + column, rowStride, count, width, target)
+      }
     }
   }
 
-  /// Packs a whole matrix.
-  func packAll(from source: UnsafePointer<Float>, rowStride: Int, transposed: Bool) {
-    for panel in 0..<panelCount { pack(panel: panel, from: source, rowStride: rowStride, transposed: transposed) }
+  /// Packs a whole matrix. `scratch` as for one panel.
+  func packAll(
+    from source: UnsafePointer<Float>, rowStride: Int, transposed: Bool, scratch: UnsafeMutablePointer<Float>? = nil
+  ) {
+    for panel in 0..<panelCount {
+      pack(panel: panel, from: source, rowStride: rowStride, transposed: transposed, scratch: scratch)
+    }
+  }
+
+  /// A matrix of weights, packed in memory of its own.
+  static func packed(
+    _ source: UnsafePointer<Float>, depth: Int, columns: Int, rowStride: Int, transposed: Bool = false,
+    format: ElementFormat
+  ) throws(Failure) -> PackedMatrix {
+    let kernels = Kernels.current
+    let matrix = try PackedMatrix(depth: depth, columns: columns, kernels: kernels, format: format)
+    let scratch = try HeapBlock(byteCount: 4 * packingFloatCount(kernels))
+    matrix.packAll(
+      from: source, rowStride: rowStride, transposed: transposed,
+      scratch: scratch.bytes.baseAddress?.assumingMemoryBound(to: Float.self))
+    return matrix
+  }
+
+  /// What an integer stands for, and the factor to integers of at most 127, for values up to `magnitude`. Scales are not
+  /// finite where the magnitude is not, so that products are not either.
+  static func quantization(_ magnitude: Float) -> (scale: Float, factor: Float) {
+    let factor = 127 / magnitude
+    return (magnitude / 127, factor.isFinite ? factor : 0)
+  }
+
+  // MARK: Reading
+
+  /// Rows `first ..< first + count` of a panel as float32, as `KernelTable.packPanel` leaves them; `first` is a multiple of
+  /// the format's elements per word.
+  func unpack(panel: Int, first: Int, count: Int, to target: UnsafeMutablePointer<Float>) {
+    let tile = kernels.gemm.tileColumns
+    let source = panels + panel * panelStride + format.words(first) * tile
+    switch format {
+    case .float32: target.update(from: source, count: count * tile)
+    case .bfloat16: kernels.narrow.unpackPairs(source, count, target)
+    case .int8: kernels.narrow.unpackBytes(source, count, columnScales + panel * tile, target)
+    }
+  }
+
+  // MARK: Multiplying
+
+  /// The kernel that multiplies rows packed in this format.
+  var panelKernel: PanelKernel {
+    switch format {
+    case .float32: kernels.gemmPanel
+    case .bfloat16: kernels.narrow.pairPanel
+    case .int8: kernels.narrow.bytePanel
+    }
   }
 }

@@ -96,7 +96,7 @@ struct QuantizedConvolution: Operator {
   /// Padding is the zero point, which is 0 after it has been subtracted.
   private func gather(
     _ x: ByteSource, zero: Int32, group: Int, _ shape: ConvolutionShape, distance: Int
-  ) -> MatrixProduct.RowSource {
+  ) -> ByteProduct.RowSource {
     let w = shape.window
     let channels = shape.groupIn
     return { _, rowStart, rows, kStart, depth, packed in

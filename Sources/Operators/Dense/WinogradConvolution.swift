@@ -9,18 +9,26 @@ import Support
 /// multiplies 36 times, and once all channels are summed transforms the products into outputs with bias, residual and
 /// activation. Transforming weights on the way costs a few percent and saves a copy four times their size.
 ///
+/// Narrow weights are widened to float32 before they are transformed. int8 weights, where the machine has dot products of
+/// bfloat16 pairs, are then rounded to bfloat16 as the transformed windows are: an error of 2^-9 in each becomes about 1e-2 of
+/// the result, what int8 costs too, but too much for bfloat16.
+///
 /// Every output is one chain of sums over channels in fixed pieces: thread count and blocks do not show in the result.
 struct WinogradConvolution {
   private let shape: ConvolutionShape
   private let kernels: KernelTable
+  /// Of the weights.
+  private let format: ElementFormat
+  /// Of the products: float32 or bfloat16.
+  private let arithmetic: ElementFormat
   private let tilesDown: Int
   private let tilesAcross: Int
   private let tilesPerBlock: Int
   private let depthBlocks: Int
   private let panels: Int
 
-  /// Channels whose transformed weights one task keeps: 36 · 64 · 32 floats are 295 KB, which with a panel's products stay in
-  /// a 1 MB second-level cache.
+  /// Words of channels whose transformed weights one task keeps: 36 · 64 · 32 floats are 295 KB, which with a panel's
+  /// products stay in a 1 MB second-level cache.
   private static let weightDepth = 64
   /// Bytes of V that a block may have: they are read once per panel and should stay in a share of the last-level cache.
   private static let blockByteLimit = 7 << 20
@@ -28,25 +36,28 @@ struct WinogradConvolution {
   private static let tileLimit = 96
 
   /// Nil where the layer is not of the kind, or where the direct convolution is expected to be faster.
-  init?(_ shape: ConvolutionShape, kernels: KernelTable) {
+  init?(_ shape: ConvolutionShape, kernels: KernelTable, format: ElementFormat = .float32) {
     guard Self.applies(to: shape), shape.rows > 0, shape.inChannels > 0, shape.outChannels > 0 else { return nil }
-    self.init(unconditionally: shape, kernels: kernels)
-    guard cost < Self.directCost(shape, kernels) else { return nil }
+    self.init(unconditionally: shape, kernels: kernels, format: format)
+    guard cost < Self.directCost(shape, kernels, format) else { return nil }
   }
 
   /// For tests: whatever it costs.
-  init(unconditionally shape: ConvolutionShape, kernels: KernelTable) {
+  init(unconditionally shape: ConvolutionShape, kernels: KernelTable, format: ElementFormat = .float32) {
     self.shape = shape
     self.kernels = kernels
+    self.format = format
+    arithmetic = format == .int8 && kernels.narrow.hasDotProducts ? .bfloat16 : .float32
     let side = WinogradKernels.outputSide
     let w = shape.window
     tilesDown = (w.output.y + side - 1) / side
     tilesAcross = (w.output.x + side - 1) / side
     let g = kernels.gemm
-    depthBlocks = (shape.inChannels + g.blockDepth - 1) / g.blockDepth
+    depthBlocks = (arithmetic.words(shape.inChannels) + g.blockDepth - 1) / g.blockDepth
     panels = PackedMatrix.panelCount(shape.outChannels, kernels)
     let tiles = shape.batch * tilesDown * tilesAcross
-    let fitting = Self.blockByteLimit / (4 * WinogradKernels.frequencies * max(1, shape.inChannels))
+    let fitting =
+      Self.blockByteLimit / (4 * WinogradKernels.frequencies * max(1, arithmetic.words(shape.inChannels)))
     let limit = max(4 * g.tileRows, min(Self.tileLimit, fitting))
     tilesPerBlock = tiles <= limit ? max(1, tiles) : limit / g.tileRows * g.tileRows
   }
@@ -62,7 +73,7 @@ struct WinogradConvolution {
 
   private var tiles: Int { shape.batch * tilesDown * tilesAcross }
   /// Rows of the smallest matrix product.
-  private var rowStep: Int { kernels.name.description == "avx512" ? 4 : kernels.gemm.tileRows }
+  private var rowStep: Int { kernels.gemm.smallestTileRows }
   private var blocks: Int { (tiles + tilesPerBlock - 1) / tilesPerBlock }
 
   /// Expected time in vector multiply-adds. The transforms' figures are measured on AVX-512 (cycles per vector, data in
@@ -70,17 +81,20 @@ struct WinogradConvolution {
   var cost: Double {
     let lanes = kernels.gemm.tileColumns / 2
     let rows = Double((tilesPerBlock + rowStep - 1) / rowStep * rowStep)
-    let products = 36 * Double(blocks) * rows * Double(shape.inChannels) * 2 * Double(panels)
+    let products = 36 * Double(blocks) * rows * Double(arithmetic.words(shape.inChannels)) * 2 * Double(panels)
     let input = 270 * Double(tiles) * Double((shape.inChannels + lanes - 1) / lanes)
-    let weights = 180 * Double(blocks) * Double(shape.inChannels) * 2 * Double(panels)
+    let weights = (format == .float32 ? 180 : 260) * Double(blocks) * Double(shape.inChannels) * 2 * Double(panels)
     let output = 220 * Double(tiles) * 2 * Double(panels)
     return products * 1.1 + input + weights + output
   }
 
-  static func directCost(_ shape: ConvolutionShape, _ kernels: KernelTable) -> Double {
+  static func directCost(
+    _ shape: ConvolutionShape, _ kernels: KernelTable, _ format: ElementFormat = .float32
+  ) -> Double {
     let tile = kernels.gemm.tileRows
     let rows = Double((shape.rows + tile - 1) / tile * tile)
-    return rows * Double(shape.depth) * 2 * Double(PackedMatrix.panelCount(shape.outChannels, kernels)) * 1.05
+    let steps = Double(format.words(shape.depth)) * kernels.narrow.stepCost(format)
+    return rows * steps * 2 * Double(PackedMatrix.panelCount(shape.outChannels, kernels)) * 1.05
   }
 
   // MARK: Memory
@@ -99,7 +113,15 @@ struct WinogradConvolution {
     let g = kernels.gemm
     let vectors = WinogradKernels.scratchVectors * lanes + g.tileRows * g.tileColumns
     return WinogradKernels.frequencies * (weightFrequencyStride + productFrequencyStride) + vectors
+      + (format == .float32 ? 0 : 9 * pieceFloatCount) + (arithmetic == .float32 ? 0 : roundingFloatCount)
   }
+  /// Channels that are widened, and rounded, at a time: short enough for the second-level cache.
+  private static let pieceDepth = 32
+  private var pieceFloatCount: Int { Self.pieceDepth * kernels.gemm.tileColumns }
+  /// Distance of frequencies before rounding: of a window's channels and of a piece of weights.
+  private var roundedInputStride: Int { kernels.gemm.blockDepth + 16 }
+  private var roundedWeightStride: Int { pieceFloatCount + 16 }
+  private var roundingFloatCount: Int { WinogradKernels.frequencies * max(roundedInputStride, roundedWeightStride) }
 
   func scratchByteCount(threads: Int) -> Int {
     ScratchMemory.byteCount(floats: depthBlocks * inputBlockStride)
@@ -176,7 +198,10 @@ struct WinogradConvolution {
     let channels = shape.inChannels
     let at = place(tile)
     let (top, left) = (at.y - w.padBegin.y, at.x - w.padBegin.x)
-    let firstChannel = depthBlock * kernels.gemm.blockDepth
+    let g = kernels.gemm
+    let channelsPerBlock = g.blockDepth * arithmetic.elementsPerWord
+    let firstChannel = depthBlock * channelsPerBlock
+    let endChannel = min(channels, firstChannel + channelsPerBlock)
     let side = WinogradKernels.windowSide
     func bounds(_ start: Int, _ size: Int) -> (Int, Int) {
       let begin = min(side, max(0, -start))
@@ -188,10 +213,20 @@ struct WinogradConvolution {
     let shift = shape.enlargement - 1
     let line = (w.input.x >> shift) * channels
     let first = x + at.image * shape.storedInputCount * channels + (top >> shift) * line + (left >> shift) * channels
-    kernels.winograd.input(
-      first + firstChannel, channels, line, yBegin, yEnd, xBegin, xEnd,
-      min(kernels.gemm.blockDepth, channels - firstChannel), target, inputFrequencyStride, shift,
-      top & shift, left & shift, scratch)
+    let rounding = scratch + WinogradKernels.scratchVectors * lanes
+    for channel in stride(from: firstChannel, to: endChannel, by: g.blockDepth) {
+      let count = min(g.blockDepth, endChannel - channel)
+      let isPlain = arithmetic == .float32
+      kernels.winograd.input(
+        first + channel, channels, line, yBegin, yEnd, xBegin, xEnd, count, isPlain ? target : rounding,
+        isPlain ? inputFrequencyStride : roundedInputStride, shift, top & shift, left & shift, scratch)
+      guard !isPlain else { continue }
+      for frequency in 0..<WinogradKernels.frequencies {
+        let row = UnsafeMutableRawPointer(target + frequency * inputFrequencyStride).assumingMemoryBound(
+          to: UInt16.self)
+        kernels.narrow.roundRow(rounding + frequency * roundedInputStride, row + (channel - firstChannel), count)
+      }
+    }
   }
 
   private func multiply(
@@ -205,15 +240,19 @@ struct WinogradConvolution {
     let edge = vectors + WinogradKernels.scratchVectors * lanes
     let firstColumn = panel * g.tileColumns
     let columns = min(g.tileColumns, shape.outChannels - firstColumn)
-    let source = weights.panels + panel * weights.panelStride
+    let after = edge + g.tileRows * g.tileColumns
+    let kernel = arithmetic == .float32 ? kernels.gemmPanel : kernels.narrow.pairPanel
+    let words = arithmetic.words(shape.inChannels)
     var k = 0
-    while k < shape.inChannels {
+    while k < words {
       let (block, within) = k.quotientAndRemainder(dividingBy: g.blockDepth)
-      let depth = min(Self.weightDepth, g.blockDepth - within, shape.inChannels - k)
-      kernels.winograd.weights(
-        source + k * g.tileColumns, shape.inChannels * g.tileColumns, depth, u, weightFrequencyStride)
+      let depth = min(Self.weightDepth, g.blockDepth - within, words - k)
+      let channel = k * arithmetic.elementsPerWord
+      transformWeights(
+        weights, panel: panel, channel: channel,
+        count: min(depth * arithmetic.elementsPerWord, shape.inChannels - channel), u, after)
       for frequency in 0..<WinogradKernels.frequencies {
-        kernels.gemmPanel(
+        kernel(
           count, columns, depth, v + block * inputBlockStride + frequency * inputFrequencyStride + within,
           u + frequency * weightFrequencyStride, m + frequency * productFrequencyStride, g.tileColumns, k > 0, edge)
       }
@@ -230,6 +269,38 @@ struct WinogradConvolution {
         m + tile * g.tileColumns, productFrequencyStride, min(side, w.output.y - at.y), min(side, w.output.x - at.x),
         columns, convolution.y + offset, filters, line, convolution.bias.map { $0 + firstColumn },
         convolution.residual.map { $0 + offset }, convolution.activation.rawValue, vectors)
+    }
+  }
+
+  /// The transformed weights of some channels of one panel. `piece`: room for widened weights and for rounding.
+  private func transformWeights(
+    _ weights: PackedMatrix, panel: Int, channel: Int, count: Int, _ u: UnsafeMutablePointer<Float>,
+    _ piece: UnsafeMutablePointer<Float>
+  ) {
+    let tile = kernels.gemm.tileColumns
+    if format == .float32 {
+      kernels.winograd.weights(
+        weights.panels + panel * weights.panelStride + channel * tile, shape.inChannels * tile, count, u,
+        weightFrequencyStride)
+      return
+    }
+    let rounding = piece + 9 * pieceFloatCount
+    for first in stride(from: 0, to: count, by: Self.pieceDepth) {
+      let rows = min(Self.pieceDepth, count - first)
+      for tap in 0..<9 {
+        weights.unpack(
+          panel: panel, first: tap * shape.inChannels + channel + first, count: rows, to: piece + tap * pieceFloatCount)
+      }
+      if arithmetic == .float32 {
+        kernels.winograd.weights(piece, pieceFloatCount, rows, u + first * tile, weightFrequencyStride)
+        continue
+      }
+      kernels.winograd.weights(piece, pieceFloatCount, rows, rounding, roundedWeightStride)
+      for frequency in 0..<WinogradKernels.frequencies {
+        kernels.narrow.packPairs(
+          rounding + frequency * roundedWeightStride, rows,
+          u + frequency * weightFrequencyStride + arithmetic.words(first) * tile)
+      }
     }
   }
 }

@@ -1,4 +1,5 @@
 import Graph
+import KernelTable
 import Kernels
 
 // What `bench --profile` shows beside an operator: the algorithm that was chosen for its shapes and weights.
@@ -10,22 +11,31 @@ extension ConvOperator {
         x: x.shape, weights: weights, group: group, attributes: attributes, channelsLast: channelsLast,
         enlargement: enlargement)
     else { return nil }
-    return shape.algorithmName(filters)
+    return shape.algorithmName(filters) + (filters?.format.suffix ?? "")
   }
 }
 
+extension ElementFormat {
+  /// Nothing for float32.
+  var suffix: String { self == .float32 ? "" : ", \(self)" }
+}
+
 extension MatMulOperator {
-  func kernelName(for inputs: [ValueInfo?]) -> String? { packed == nil ? "packed per run" : "packed weights" }
+  func kernelName(for inputs: [ValueInfo?]) -> String? {
+    packed.map { "packed weights" + $0.format.suffix } ?? "packed per run"
+  }
 }
 
 extension GemmOperator {
-  func kernelName(for inputs: [ValueInfo?]) -> String? { packed == nil ? "packed per run" : "packed weights" }
+  func kernelName(for inputs: [ValueInfo?]) -> String? {
+    packed.map { "packed weights" + $0.format.suffix } ?? "packed per run"
+  }
 }
 
 extension MatMulGegluOperator {
-  func kernelName(for inputs: [ValueInfo?]) -> String? { "gated in the cache" }
+  func kernelName(for inputs: [ValueInfo?]) -> String? { "gated in the cache" + (packed?.value.format.suffix ?? "") }
 }
 
 extension FusedAttentionOperator {
-  func kernelName(for inputs: [ValueInfo?]) -> String? { "blocked softmax" }
+  func kernelName(for inputs: [ValueInfo?]) -> String? { "blocked softmax" + format.suffix }
 }

@@ -8,11 +8,11 @@ struct ComponentModel: Sendable {
   let model: Model
 
   /// Loads `folder/component/model.onnx`.
-  init(_ name: String, in folder: String, pool: ThreadPool) throws {
+  init(_ name: String, in folder: String, pool: ThreadPool, precision: Precision) throws {
     self.name = name
     let file = "\(folder)/\(name)/model.onnx"
     do {
-      model = try Model(path: file, options: ModelOptions(pool: pool))
+      model = try Model(path: file, options: ModelOptions(pool: pool, precision: precision))
     } catch let failure as Failure {
       throw failure.adding(component: name, file: file)
     }
@@ -20,13 +20,14 @@ struct ComponentModel: Sendable {
 
   /// A network that can be cut at its skip connections.
   static func network(
-    _ name: String, in folder: String, pool: ThreadPool
+    _ name: String, in folder: String, pool: ThreadPool, precision: Precision
   ) throws -> (ComponentModel, NetworkCuts) {
     let file = "\(folder)/\(name)/model.onnx"
     do {
       var loaded = try ModelLoader.load(path: file)
-      let cuts = NetworkCuts(&loaded, pool: pool)
-      let model = try Model(loaded, path: file, options: ModelOptions(pool: pool))
+      let options = ModelOptions(pool: pool, precision: precision)
+      let cuts = NetworkCuts(&loaded, options: options)
+      let model = try Model(loaded, path: file, options: options)
       return (ComponentModel(name: name, model: model), cuts)
     } catch let failure as Failure {
       throw failure.adding(component: name, file: file)

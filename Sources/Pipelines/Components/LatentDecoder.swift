@@ -11,8 +11,8 @@ struct LatentDecoder: Sendable {
   private let scalingFactor: Float
   private let shiftFactor: Float
 
-  init(folder: PipelineFolder, pool: ThreadPool) throws {
-    component = try ComponentModel("vae_decoder", in: folder.path, pool: pool)
+  init(folder: PipelineFolder, pool: ThreadPool, precision: Precision) throws {
+    component = try ComponentModel("vae_decoder", in: folder.path, pool: pool, precision: precision)
     try component.allowOnlyInputs(["latent_sample", "latents", "sample"])
     guard component.model.inputs.count == 1, let input = component.model.inputs.first else {
       throw Failure(

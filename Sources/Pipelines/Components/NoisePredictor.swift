@@ -22,8 +22,9 @@ struct NoisePredictor: Sendable {
   private let conditionSize: Int
   private let outputName: String
 
-  init(folder: PipelineFolder, pool: ThreadPool) throws {
-    (component, cuts) = try ComponentModel.network("unet", in: folder.path, pool: pool)
+  init(folder: PipelineFolder, pool: ThreadPool, precision: Precision) throws {
+    (component, cuts) = try ComponentModel.network(
+      "unet", in: folder.path, pool: pool, precision: precision)
     try component.allowOnlyInputs(["sample", "timestep", "encoder_hidden_states", "timestep_cond"])
     let sample = try component.requiredInput("sample")
     let timestep = try component.requiredInput("timestep")

@@ -19,8 +19,8 @@ struct TextEncoder: Sendable {
   private let usesAttentionMask: Bool
   private let normEpsilon: Double
 
-  init(folder: PipelineFolder, pool: ThreadPool) throws {
-    component = try ComponentModel("text_encoder", in: folder.path, pool: pool)
+  init(folder: PipelineFolder, pool: ThreadPool, precision: Precision) throws {
+    component = try ComponentModel("text_encoder", in: folder.path, pool: pool, precision: precision)
     try component.allowOnlyInputs(["input_ids", "attention_mask"])
     idType = try Self.integerType(component.requiredInput("input_ids"))
     maskType = try component.input("attention_mask").map { try Self.integerType($0) }

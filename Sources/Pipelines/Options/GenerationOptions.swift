@@ -6,7 +6,7 @@ import Support
 public struct PipelineOptions: Sendable {
   /// 0: one per available processor.
   public var threads = 0
-  public var precision = "fp32"
+  public var precision = Precision.float32
   public var lazy = false
 
   public init() {}

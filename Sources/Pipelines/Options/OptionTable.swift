@@ -12,7 +12,13 @@ extension NamedOptions {
 
   private static let generationTable: [OptionDescription] = [
     int("threads", .open, \.pipeline.threads, 0...1024, "Threads, the caller's included; 0: all allowed processors."),
-    string("precision", .open, \.pipeline.precision, default: "fp32", choices: ["fp32"], "Arithmetic of the network."),
+    OptionDescription(
+      "precision", .string, .open, at: \.pipeline.precision, default: Precision.float32.rawValue,
+      choices: Precision.names,
+      "Of the large products: float32; bfloat16 (fp32 and bf16 are understood too); int8, where text encoder and decoder take bfloat16."
+    ) { value in
+      if case .text(let text) = value { Precision(named: text) } else { nil }
+    },
     bool("lazy", .open, \.pipeline.lazy, "Read each component at its first use instead of at open."),
     string("negative_prompt", .run, \.generation.negativePrompt, default: "", "Text to steer away from."),
     OptionDescription(

@@ -30,6 +30,7 @@ extension StepDecision {
 public struct GenerationReport: Sendable {
   public var seed: UInt64
   public var scheduler: String
+  public var precision: Precision
   public var width: Int
   public var height: Int
   /// The skip rule and the feature cache of the run, as options take them.
@@ -63,6 +64,7 @@ public struct GenerationReport: Sendable {
       // Beyond 2^53 a JSON number would lose digits.
       "seed": seed < 1 << 53 ? JSON(Int(seed)) : JSON("\(seed)"),
       "scheduler": JSON(scheduler),
+      "precision": JSON(precision.rawValue),
       "width": JSON(width),
       "height": JSON(height),
       "count": JSON(count),

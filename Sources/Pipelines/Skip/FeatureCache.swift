@@ -33,14 +33,14 @@ final class NetworkCuts: Sendable {
   let names: [String]
   private let source: LoadedModel
   private let connections: [SkipConnection]
-  private let pool: ThreadPool
+  private let options: ModelOptions
   private let outer = Mutex<[Int: Model]>([:])
 
   /// Beyond this many connections the innermost are not offered; the deepest UNets in use have 12.
   private static let maximum = 64
 
   /// Adds every deep feature to the outputs of `loaded`, where a run may ask for it; what no run asks for costs nothing.
-  init(_ loaded: inout LoadedModel, pool: ThreadPool) {
+  init(_ loaded: inout LoadedModel, options: ModelOptions) {
     var connections: [SkipConnection] = []
     var names: [String] = []
     let outputs = Set(loaded.graph.outputs)
@@ -52,7 +52,7 @@ final class NetworkCuts: Sendable {
     }
     self.connections = connections
     self.names = names
-    self.pool = pool
+    self.options = options
   }
 
   /// Throws `.unsupported` for a network without skip connections, `.outOfRange` for a branch it does not have.
@@ -76,7 +76,7 @@ final class NetworkCuts: Sendable {
       if let model = models[branch] { return model }
       var part = source
       part.graph = source.graph.cut(at: connections[branch].deep)
-      let model = try Model(part, options: ModelOptions(pool: pool))
+      let model = try Model(part, options: options)
       models[branch] = model
       return model
     }

@@ -9,6 +9,7 @@ final class PlanCache: @unchecked Sendable {
   private static let capacity = 4
 
   let graph: Graph
+  private let precision: Precision
   private let prepared: PreparedOperators
   private struct Entry: @unchecked Sendable {
     var key: String
@@ -19,7 +20,8 @@ final class PlanCache: @unchecked Sendable {
   private let contents = Mutex(Contents())
 
   /// `graph`: as loaded. What depends on the file alone is folded here, once.
-  init(_ source: Graph, pool: ThreadPool) throws {
+  init(_ source: Graph, precision: Precision = .float32, pool: ThreadPool) throws {
+    self.precision = precision
     var graph = source
     PrecisionPass.promoteHalf(in: &graph)
     let executor = EagerExecutor(pool: pool, checkCancelled: {})
@@ -81,14 +83,18 @@ final class PlanCache: @unchecked Sendable {
     var fused = plain.graph
     FusionPasses.apply(to: &fused)
     LayoutPass.apply(to: &fused)
+    ReducedPrecisionPass.apply(precision, to: &fused)
     // A fused operator may refuse what its parts can do; the plain graph is the answer then.
     do {
       let specialized = try Specialization.specialize(fused, inputs: infos, executor: executor)
       return try PlanBuilder.build(
         specialized, prepared: prepared, constantInputs: constantInputs, pool: pool, checkCancelled: checkCancelled)
     } catch let failure as Failure where failure.status == .unsupported {
+      var reduced = plain.graph
+      ReducedPrecisionPass.apply(precision, to: &reduced)
+      let specialized = try Specialization.specialize(reduced, inputs: infos, executor: executor)
       return try PlanBuilder.build(
-        plain, prepared: prepared, constantInputs: constantInputs, pool: pool, checkCancelled: checkCancelled)
+        specialized, prepared: prepared, constantInputs: constantInputs, pool: pool, checkCancelled: checkCancelled)
     }
   }
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Graph
 import Support
 
 struct InspectCommand: ParsableCommand {
@@ -29,6 +30,12 @@ struct InspectCommand: ParsableCommand {
     help: ArgumentHelp("With --fusions: size of a free dimension; repeatable (default 1).", valueName: "name=size"))
   var dim: [String] = []
 
+  @Option(
+    help: ArgumentHelp(
+      "Precision to plan for and to estimate the memory of: float32, bfloat16 or int8 (default: float32).",
+      valueName: "precision"))
+  var precision: String?
+
   @OptionGroup(title: "Output") var outputOptions: OutputOptions
 
   func run() throws {
@@ -42,13 +49,29 @@ struct InspectCommand: ParsableCommand {
 
     var inspections: [ModelInspection] = []
     let sizes = try DimensionSizes(dim)
-    for file in files { inspections.append(try ModelInspection(path: file, fusionSizes: fusions ? sizes : nil)) }
+    let precision = try InspectCommand.precision(precision ?? Precision.float32.rawValue)
+    for file in files {
+      // The components of a pipeline around its network take more than int8.
+      let around = isFolder && !Paths.parent(file).hasSuffix("/unet")
+      inspections.append(
+        try ModelInspection(
+          path: file, precision: precision, isAroundNetwork: around, fusionSizes: fusions ? sizes : nil))
+    }
     if outputOptions.json {
       printJSON(path, description, inspections)
     } else {
       printText(path, description, inspections)
     }
     guard inspections.allSatisfy(\.canRun) else { throw ExitCode(ExitStatus.code(for: .unsupported)) }
+  }
+
+  private static func precision(_ name: String) throws(Failure) -> Precision {
+    guard let precision = Precision(named: name) else {
+      throw Failure(
+        .unknownName, "unknown precision '\(name)'", expected: "one of \(Precision.names.joined(separator: ", "))",
+        actual: name)
+    }
+    return precision
   }
 
   /// ONNX files in a folder and its direct subfolders, in order of their names.
@@ -78,7 +101,12 @@ struct InspectCommand: ParsableCommand {
             InspectCommand.components(description).map { ($0.name, .string($0.kind)) }, uniquingKeysWith: { a, _ in a })
         ),
         "models": .array(inspections.map(\.json)),
-        "memory_bytes": JSON(inspections.reduce(0) { $0 + $1.computedBytes }), "supported": .bool(supported),
+        "memory_bytes": JSON(inspections.reduce(0) { $0 + $1.computedBytes }),
+        "memory_bytes_by_precision": .object(
+          Dictionary(
+            Precision.allCases.map { precision in
+              (precision.rawValue, JSON(inspections.reduce(0) { $0 + ($1.bytesByPrecision[precision] ?? 0) }))
+            }, uniquingKeysWith: { a, _ in a })), "supported": .bool(supported),
       ]).text)
   }
 
@@ -94,6 +122,11 @@ struct InspectCommand: ParsableCommand {
     Terminal.print("")
     let memory = inspections.reduce(0) { $0 + $1.computedBytes }
     Terminal.print("Weights in memory: about \(formatted(bytes: Double(memory)))")
+    let others = Precision.allCases.map { precision in
+      let bytes = inspections.reduce(0) { $0 + ($1.bytesByPrecision[precision] ?? 0) }
+      return "\(precision.rawValue) \(formatted(bytes: Double(bytes)))"
+    }
+    Terminal.print("  by --precision: \(others.joined(separator: ", "))")
     let operators = Set(inspections.flatMap(\.operators.keys))
     let problems = inspections.flatMap(\.problems)
     if inspections.allSatisfy(\.canRun) {

@@ -12,6 +12,8 @@ struct ModelInspection {
   }
 
   var path: String
+  /// That `fusions` and `computedBytes` are for.
+  var precision: Precision
   var opsets: [(domain: String, version: Int)]
   var producer: String
   var inputs: [String]
@@ -25,6 +27,8 @@ struct ModelInspection {
   var storedBytes = 0
   /// Bytes of all constants in memory, where half-precision numbers are widened to float32.
   var computedBytes = 0
+  /// Bytes of all constants in memory with products in a reduced precision.
+  var bytesByPrecision: [Precision: Int] = [:]
   /// Nodes that no operator implements.
   var problems: [Problem] = []
   /// What a plan fuses; nil when not asked for or when the model cannot be planned.
@@ -36,8 +40,13 @@ struct ModelInspection {
 
   /// Reads the file; throws only where it is not a readable ONNX model.
   /// `fusionSizes`: sizes of free dimensions for a report of fusions.
-  init(path: String, fusionSizes: DimensionSizes? = nil) throws {
+  /// `isAroundNetwork`: a component whose precision is `Precision.aroundNetwork`.
+  init(
+    path: String, precision asked: Precision = .float32, isAroundNetwork: Bool = false,
+    fusionSizes: DimensionSizes? = nil
+  ) throws {
     let loaded = try ModelLoader.load(path: path)
+    precision = isAroundNetwork ? asked.aroundNetwork : asked
     let graph = loaded.graph
     self.path = path
     opsets = loaded.opsets.map { ($0.key.isEmpty ? "ai.onnx" : $0.key, $0.value) }.sorted { $0.0 < $1.0 }
@@ -45,6 +54,11 @@ struct ModelInspection {
     inputs = graph.inputs.map { Self.declaration(graph.values[$0.index]) }
     outputs = graph.outputs.map { Self.declaration(graph.values[$0.index]) }
     visit(graph, depth: 0)
+    for other in Precision.allCases {
+      let own = isAroundNetwork ? other.aroundNetwork : other
+      bytesByPrecision[other] = computedBytes - ReducedPrecisionPass.savedBytes(own, in: graph)
+    }
+    computedBytes = bytesByPrecision[asked] ?? computedBytes
     do {
       _ = try Model(loaded, path: path)
     } catch let failure as Failure {
@@ -52,7 +66,7 @@ struct ModelInspection {
     }
     guard let fusionSizes, failure == nil else { return }
     do {
-      fusions = try FusionReport(loaded, shapes: fusionSizes.shapes(of: graph))
+      fusions = try FusionReport(loaded, shapes: fusionSizes.shapes(of: graph), precision: precision)
     } catch let failure as Failure {
       fusionFailure = failure
     }
@@ -66,7 +80,10 @@ struct ModelInspection {
       "opsets": .object(Dictionary(opsets.map { ($0.domain, JSON($0.version)) }, uniquingKeysWith: { a, _ in a })),
       "inputs": .array(inputs.map { .string($0) }), "outputs": .array(outputs.map { .string($0) }),
       "operators": .object(operators.mapValues { JSON($0) }), "parameters": JSON(parameters),
-      "stored_bytes": JSON(storedBytes), "memory_bytes": JSON(computedBytes), "supported": .bool(canRun),
+      "stored_bytes": JSON(storedBytes), "memory_bytes": JSON(computedBytes),
+      "memory_bytes_by_precision": .object(
+        Dictionary(bytesByPrecision.map { ($0.key.rawValue, JSON($0.value)) }, uniquingKeysWith: { a, _ in a })),
+      "precision": .string(precision.rawValue), "supported": .bool(canRun),
       "problems": .array(
         problems.map {
           ["node": .string($0.node), "operator": .string($0.operatorType), "reason": .string($0.reason)]

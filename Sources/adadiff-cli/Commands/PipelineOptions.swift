@@ -13,6 +13,10 @@ struct PipelineOptions: ParsableArguments {
   var threads: Int?
 
   @Option(
+    help: ArgumentHelp("Of the large products: float32, bfloat16 or int8 (default: float32).", valueName: "precision"))
+  var precision: String?
+
+  @Option(
     name: .customLong("option"),
     help: ArgumentHelp(
       "Any other option of the library, as name=value; repeatable. `adadiff version --options` lists them.",
@@ -30,6 +34,7 @@ struct PipelineOptions: ParsableArguments {
     let options = try LibraryOptions()
     try options.setCancelToken(try Interruption.token())
     if let threads { try options.set("threads", threads) }
+    if let precision { try options.set("precision", precision) }
     for setting in settings {
       let parts = setting.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
       guard parts.count == 2, !parts[0].isEmpty else {

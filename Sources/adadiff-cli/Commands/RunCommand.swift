@@ -36,6 +36,10 @@ struct RunCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Threads to compute on (default: all allowed processors).", valueName: "n"))
   var threads: Int?
 
+  @Option(
+    help: ArgumentHelp("Of the large products: float32, bfloat16 or int8 (default: float32).", valueName: "precision"))
+  var precision: String?
+
   @Flag(help: "Print the time of every kind of operator.")
   var profile = false
 
@@ -46,6 +50,7 @@ struct RunCommand: ParsableCommand {
     let options = try LibraryOptions()
     try options.setCancelToken(try Interruption.token())
     if let threads { try options.set("threads", threads) }
+    if let precision { try options.set("precision", precision) }
     if profile { try options.set("profile", true) }
     let inputs = try input.map { try LibraryTensor(argument: $0) }
     let (tensors, report) = try LibraryModel(path: model, options: options).run(

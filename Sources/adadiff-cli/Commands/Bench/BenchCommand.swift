@@ -22,6 +22,8 @@ struct BenchCommand: ParsableCommand {
         adadiff bench unet/model.onnx --profile --dim batch_size=2 \\
             --dim height=64 --dim width=64 --dim sequence_length=77
             One network call, with the time of every kind of operator.
+        adadiff bench unet/model.onnx --precision bfloat16
+            The same with weights and activations of its products rounded to bfloat16.
         adadiff bench unet/model.onnx --svg times.svg --dim batch_size=2 …
             The time of every node as nested bars.
         adadiff bench unet/model.onnx --tune --dim batch_size=2 …
@@ -49,6 +51,10 @@ struct BenchCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Threads to compute on (default: all allowed processors).", valueName: "n"))
   var threads: Int?
 
+  @Option(
+    help: ArgumentHelp("Of the large products: float32, bfloat16 or int8 (default: float32).", valueName: "precision"))
+  var precision: String?
+
   @Flag(help: "Print the time of every kind of operator.")
   var profile = false
 
@@ -67,6 +73,7 @@ struct BenchCommand: ParsableCommand {
     let options = try LibraryOptions()
     try options.setCancelToken(try Interruption.token())
     if let threads { try options.set("threads", threads) }
+    if let precision { try options.set("precision", precision) }
     if profile { try options.set("profile", true) }
     let path = if let model { model } else { try BundledModel.folder() }
     if Paths.isFolder(path) {
@@ -151,7 +158,8 @@ struct BenchCommand: ParsableCommand {
     let speed = median > 0 ? operators.gigaOperations / median : 0
     if outputOptions.json {
       var members: [String: JSON] = [
-        "status": "OK", "model": .string(path), "first_ms": JSON(first * 1000), "median_ms": JSON(median * 1000),
+        "status": "OK", "model": .string(path), "precision": report["precision"] ?? .null,
+        "first_ms": JSON(first * 1000), "median_ms": JSON(median * 1000),
         "runs_ms": .array(times.map { JSON($0 * 1000) }), "report": report,
       ]
       if let peak {
@@ -162,7 +170,7 @@ struct BenchCommand: ParsableCommand {
       }
       return Terminal.print(JSON.object(members).text)
     }
-    Terminal.print(path)
+    Terminal.print("\(path)\(report["precision"]?.string.map { ", \($0)" } ?? "")")
     try detail()
     let range = "\(formatted(seconds: times.min() ?? 0)) to \(formatted(seconds: times.max() ?? 0))"
     Terminal.print(

@@ -31,6 +31,7 @@ class Model:
     """An ONNX model, ready to run; several threads may run it at once.
 
     `model` is a path, or the bytes of a file (with `folder` for its external data). `threads` 0 means all processors.
+    `precision` of its large products is "float32", "bfloat16" or "int8".
     Raises `NotFound`, `Corrupt`, or `Unsupported` with the node and operator that cannot run.
     """
 
@@ -40,9 +41,10 @@ class Model:
         *,
         folder: str | os.PathLike[str] | None = None,
         threads: int | None = None,
+        precision: str | None = None,
         **options: Any,
     ) -> None:
-        opening = Options({"threads": threads, **options})
+        opening = Options({"threads": threads, "precision": precision, **options})
         if isinstance(model, (bytes, bytearray, memoryview)):
             data = bytes(model)
             place = None if folder is None else encoded(os.fspath(folder), "folder")

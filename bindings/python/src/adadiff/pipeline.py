@@ -54,7 +54,7 @@ class Pipeline:
     """A diffusion pipeline: a folder in the layout that `optimum-cli export onnx` writes.
 
     Opening reads all components (`lazy=True`: each at its first use). `threads` 0 means all processors. Immutable and
-    thread-safe: threads that share a pipeline share its weights. Warnings of the library become `RuntimeWarning`s.
+    thread-safe: threads that share a pipeline share its weights. `precision` is "float32", "bfloat16" or "int8". Warnings of the library become `RuntimeWarning`s.
     Raises `NotFound`, `Corrupt`, or `Unsupported` with the component, node and operator that cannot run.
     """
 
@@ -64,13 +64,14 @@ class Pipeline:
         *,
         threads: int | None = None,
         lazy: bool | None = None,
+        precision: str | None = None,
         callback: Callable[[Progress], Any] | None = None,
         cancel: CancelToken | None = None,
         **options: Any,
     ) -> None:
         self._lock = threading.Lock()
         self._idle_sessions: list[ctypes.c_void_p] = []
-        opening = Options({"threads": threads, "lazy": lazy, **options})
+        opening = Options({"threads": threads, "lazy": lazy, "precision": precision, **options})
         opening.collect_warnings()
         if callback is not None:
             opening.on_progress(callback)

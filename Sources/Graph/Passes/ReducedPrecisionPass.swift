@@ -1,0 +1,91 @@
+/// Marks the products that are computed in a reduced precision: those with constant weights, and attention. Runs on a fused graph.
+///
+/// Small layers stay as they are: they cost little time and memory, and the first and last layers of a network carry its
+/// result directly. With int8, layers that see one row per picture (`Gemm`: time embeddings) and everything near the
+/// input and output take bfloat16, as attention does.
+package enum ReducedPrecisionPass {
+  /// Name of the attribute, with a `Precision` as its text.
+  package static let attribute = "adadiff_precision"
+
+  /// Least size of the sum and number of columns of a product that is worth it.
+  private static let leastDepth = 64
+  private static let leastColumns = 16
+  private static let leastDepthOfBytes = 128
+  private static let leastColumnsOfBytes = 64
+
+  package static func apply(_ precision: Precision, to graph: inout Graph) {
+    guard precision != .float32 else { return }
+    let editor = GraphEditor(graph)
+    for index in graph.nodes.indices {
+      let chosen = choice(precision, for: graph.nodes[index], editor)
+      if chosen != .float32 { graph.nodes[index].attributes[attribute] = .string(chosen.rawValue) }
+    }
+  }
+
+  /// Bytes by which the weights of a graph are smaller than as float32, as far as its own nodes tell: fusion may turn more
+  /// constants into weights.
+  package static func savedBytes(_ precision: Precision, in graph: Graph) -> Int {
+    let editor = GraphEditor(graph)
+    var weights: [ValueID: Precision] = [:]
+    for node in graph.nodes where productSize(of: node, in: editor) != nil {
+      if let id = node.inputs[1] { weights[id] = choice(precision, for: node, editor) }
+    }
+    return weights.reduce(0) { total, weight in
+      let count = editor.constant(weight.key)?.count ?? 0
+      switch weight.value {
+      case .float32: return total
+      case .bfloat16: return total + 2 * count
+      case .int8: return total + 3 * count
+      }
+    }
+  }
+
+  private static func choice(_ precision: Precision, for node: Node, _ editor: GraphEditor) -> Precision {
+    if node.operatorType == "Attention", node.domain == "adadiff" { return precision.aroundNetwork }
+    guard precision != .float32, let size = productSize(of: node, in: editor), size.depth >= leastDepth,
+      size.columns >= leastColumns
+    else { return .float32 }
+    let isBytes =
+      precision == .int8 && node.operatorType != "Gemm" && size.depth >= leastDepthOfBytes
+      && size.columns >= leastColumnsOfBytes && !isAtEdge(node, editor)
+    return isBytes ? .int8 : .bfloat16
+  }
+
+  /// Terms per sum and columns of a product with constant weights; nil for other nodes and filters per channel.
+  private static func productSize(of node: Node, in editor: GraphEditor) -> (depth: Int, columns: Int)? {
+    guard node.domain.isEmpty || node.domain == "adadiff", node.inputs.count > 1,
+      let weights = editor.constant(node.inputs[1]), [.float32, .float16, .bfloat16].contains(weights.type)
+    else { return nil }
+    switch node.operatorType {
+    case "MatMul", "MatMulBias", "MatMulGeglu":
+      return weights.rank == 2 ? (weights.shape[0], weights.shape[1]) : nil
+    case "Gemm":
+      guard weights.rank == 2 else { return nil }
+      if case .int(1)? = node.attributes["transB"] { return (weights.shape[1], weights.shape[0]) }
+      return (weights.shape[0], weights.shape[1])
+    case "Conv", "ConvNHWC":
+      guard weights.rank >= 3, weights.shape[1] > 1 else { return nil }
+      return (weights.shape.dropFirst().reduce(1, *), weights.shape[0])
+    default: return nil
+    }
+  }
+
+  private static let movements: Set<String> = ["Transpose", "Cast", "Identity", "Reshape"]
+
+  /// Whether nothing but movements lies between the node and an input or output of the graph.
+  private static func isAtEdge(_ node: Node, _ editor: GraphEditor) -> Bool {
+    var source = node.inputs.first ?? nil
+    while let index = editor.producer(of: source), movements.contains(editor.graph.nodes[index].operatorType) {
+      source = editor.graph.nodes[index].inputs.first ?? nil
+    }
+    if let source, editor.graph.inputs.contains(source) { return true }
+    var result = node.outputs.first ?? nil
+    while let value = result {
+      if editor.isGraphOutput(value) { return true }
+      let readers = editor.consumers(of: value).map { editor.graph.nodes[$0] }
+      guard readers.count == 1, movements.contains(readers[0].operatorType) else { return false }
+      result = readers[0].outputs.first ?? nil
+    }
+    return false
+  }
+}

@@ -1,0 +1,67 @@
+internal import CSIMD
+
+// What surrounds the packed float32 product: packing of B, and what follows the last block of K.
+
+func gemmPanel(
+  _ rows: Int, _ columns: Int, _ depth: Int, _ a: In, _ b: In, _ c: Out, _ cStride: Int, _ accumulate: Bool,
+  _ tile: Out
+) {
+  multiplyPanel(rows, columns, depth, a, b, c, cStride, accumulate, tile) { csimd_fma($0, $1, $2) }
+}
+
+func epilogue(
+  _ rows: Int, _ columns: Int, _ c: Out, _ cStride: Int, _ bias: In?, _ residual: In?, _ residualStride: Int,
+  _ activation: Int32
+) {
+  withActivation(activation) { f in
+    for row in 0..<rows {
+      let target = c + row &* cStride
+      if let bias, let residual {
+        let r = residual + row &* residualStride
+        var i = 0
+        while i &+ lanes <= columns {
+          csimd_store(target + i, f(csimd_load(target + i) + csimd_load(bias + i) + csimd_load(r + i)))
+          i &+= lanes
+        }
+        if i < columns {
+          let rest = columns &- i
+          let sum =
+            csimd_load_first(target + i, rest) + csimd_load_first(bias + i, rest) + csimd_load_first(r + i, rest)
+          csimd_store_first(target + i, f(sum), rest)
+        }
+      } else if let other = bias ?? residual.map({ $0 + row &* residualStride }) {
+        map(In(target), other, target, columns) { f($0 + $1) }
+      } else {
+        map(In(target), target, columns) { f($0) }
+      }
+    }
+  }
+}
+
+func packPanel(_ b: In, _ rowStride: Int, _ depth: Int, _ columns: Int, _ panel: Out) {
+  var from = b
+  var to = panel
+  for _ in 0..<depth {
+    if columns == tileColumns {
+      csimd_store(to, csimd_load(from))
+      csimd_store(to + lanes, csimd_load(from + lanes))
+    } else if columns >= lanes {
+      csimd_store(to, csimd_load(from))
+      csimd_store(to + lanes, csimd_load_first(from + lanes, columns &- lanes))
+    } else {
+      csimd_store(to, csimd_load_first(from, columns))
+      csimd_store(to + lanes, csimd_splat(0))
+    }
+    from += rowStride
+    to += tileColumns
+  }
+}
+
+func packPanelTransposed(_ b: In, _ rowStride: Int, _ depth: Int, _ columns: Int, _ panel: Out) {
+  var to = panel
+  for k in 0..<depth {
+    for n in 0..<columns { to[n] = b[n &* rowStride &+ k] }
+    for n in columns..<tileColumns { to[n] = 0 }
+    to += tileColumns
+  }
+}

@@ -1,0 +1,103 @@
+/// How the elements of a packed matrix are stored along K. A *word* is four bytes: the unit in which packed products
+/// count, so that every format has the same strides.
+package enum ElementFormat: Sendable {
+  case float32
+  case bfloat16
+  /// B: signed, symmetric, one scale per column. A: value / scale + 128, unsigned, one scale per row.
+  case int8
+
+  package var elementsPerWord: Int {
+    switch self {
+    case .float32: 1
+    case .bfloat16: 2
+    case .int8: 4
+    }
+  }
+
+  /// Words that hold `depth` elements.
+  package func words(_ depth: Int) -> Int { (depth + elementsPerWord - 1) / elementsPerWord }
+}
+
+/// Kernels of matrix products with elements smaller than float32.
+///
+/// *Rows* are depth × tileColumns floats, as `KernelTable.packPanel` leaves them; in a panel, the elements of a word follow
+/// each other along K, zero beyond the depth.
+package struct NarrowKernels: Sendable {
+  /// Whether the machine multiplies pairs and bytes in one instruction.
+  package var hasDotProducts = false
+  /// Two bfloat16 per word, sums in float32.
+  package var pairPanel: PanelKernel
+  /// Unsigned bytes of A times signed bytes of B; C holds 32-bit integers.
+  package var bytePanel: PanelKernel
+  /// `(x, out, count)`: rounds to nearest even; NaN stays NaN; subnormals may become zero.
+  package var roundRow: @convention(c) (UnsafePointer<Float>, UnsafeMutablePointer<UInt16>, Int) -> Void
+  /// `(rows, depth, panel)`: rounds to nearest even; NaN stays NaN; subnormals may become zero.
+  package var packPairs: @convention(c) (UnsafePointer<Float>, Int, UnsafeMutablePointer<Float>) -> Void
+  /// `(panel, depth, rows)`.
+  package var unpackPairs: @convention(c) (UnsafePointer<Float>, Int, UnsafeMutablePointer<Float>) -> Void
+  /// `(rows, depth, magnitudes)`: raises each column's largest magnitude; NaN where there is one.
+  package var columnMagnitudes: @convention(c) (UnsafePointer<Float>, Int, UnsafeMutablePointer<Float>) -> Void
+  /// `(rows, depth, factors, panel, sums)`: the nearest integers to element · factor of its column, at most 127 in
+  /// magnitude; adds each column's integers to `sums`.
+  package var packBytes:
+    @convention(c) (
+      UnsafePointer<Float>, Int, UnsafePointer<Float>, UnsafeMutablePointer<Float>, UnsafeMutablePointer<Int32>
+    ) -> Void
+  /// `(panel, depth, scales, rows)`: integer · scale of its column.
+  package var unpackBytes:
+    @convention(c) (UnsafePointer<Float>, Int, UnsafePointer<Float>, UnsafeMutablePointer<Float>) -> Void
+  /// Largest magnitude, 0 for none; NaN if there is one.
+  package var magnitude: @convention(c) (UnsafePointer<Float>, Int) -> Float
+  /// `(x, factor, out, count)`: 128 + the nearest integer to x · factor, which is at most 127 in magnitude.
+  package var quantizeRow: @convention(c) (UnsafePointer<Float>, Float, UnsafeMutablePointer<UInt8>, Int) -> Void
+  /// `(rows, columns, c, cStride, rowScales, columnScales, columnOffsets, bias, residual, residualStride, activation)`:
+  /// integers of `bytePanel` to floats in place: activation((C − offset) · rowScale · columnScale + bias + residual).
+  package var rescale:
+    @convention(c) (
+      Int, Int, UnsafeMutablePointer<Float>, Int, UnsafePointer<Float>, UnsafePointer<Float>, UnsafePointer<Int32>,
+      UnsafePointer<Float>?, UnsafePointer<Float>?, Int, Int32
+    ) -> Void
+
+  /// Time of one word's step of a product in float32 multiply-adds: 1 with dot instructions; the others count
+  /// instructions.
+  package func stepCost(_ format: ElementFormat) -> Double {
+    switch format {
+    case .float32: 1
+    case .bfloat16: hasDotProducts ? 1 : 2.2
+    case .int8: hasDotProducts ? 1 : 3
+    }
+  }
+
+  package init(
+    pairPanel: PanelKernel, bytePanel: PanelKernel,
+    roundRow: @convention(c) (UnsafePointer<Float>, UnsafeMutablePointer<UInt16>, Int) -> Void,
+    packPairs: @convention(c) (UnsafePointer<Float>, Int, UnsafeMutablePointer<Float>) -> Void,
+    unpackPairs: @convention(c) (UnsafePointer<Float>, Int, UnsafeMutablePointer<Float>) -> Void,
+    columnMagnitudes: @convention(c) (UnsafePointer<Float>, Int, UnsafeMutablePointer<Float>) -> Void,
+    packBytes:
+      @convention(c) (
+        UnsafePointer<Float>, Int, UnsafePointer<Float>, UnsafeMutablePointer<Float>, UnsafeMutablePointer<Int32>
+      ) -> Void,
+    unpackBytes:
+      @convention(c) (UnsafePointer<Float>, Int, UnsafePointer<Float>, UnsafeMutablePointer<Float>) -> Void,
+    magnitude: @convention(c) (UnsafePointer<Float>, Int) -> Float,
+    quantizeRow: @convention(c) (UnsafePointer<Float>, Float, UnsafeMutablePointer<UInt8>, Int) -> Void,
+    rescale:
+      @convention(c) (
+        Int, Int, UnsafeMutablePointer<Float>, Int, UnsafePointer<Float>, UnsafePointer<Float>, UnsafePointer<Int32>,
+        UnsafePointer<Float>?, UnsafePointer<Float>?, Int, Int32
+      ) -> Void
+  ) {
+    self.pairPanel = pairPanel
+    self.bytePanel = bytePanel
+    self.roundRow = roundRow
+    self.packPairs = packPairs
+    self.unpackPairs = unpackPairs
+    self.columnMagnitudes = columnMagnitudes
+    self.packBytes = packBytes
+    self.unpackBytes = unpackBytes
+    self.magnitude = magnitude
+    self.quantizeRow = quantizeRow
+    self.rescale = rescale
+  }
+}

@@ -1,0 +1,63 @@
+import KernelTable
+
+/// The rows of a convolution's virtual matrix for one group: one per output pixel, ordered (tap, channel).
+struct ConvolutionRows: RowSource {
+  let shape: ConvolutionShape
+  /// The group's first channel.
+  let base: UnsafePointer<Float>
+  /// Largest magnitude of every stored input pixel's channels of the group; nil unless int8 asks.
+  let pixelMagnitudes: UnsafePointer<Float>?
+
+  func pack(_ rowStart: Int, _ rows: Int, _ kStart: Int, _ depth: Int, _ target: PackedRows) {
+    let w = shape.window
+    let channels = shape.groupIn
+    let pixel = shape.inChannels
+    let images = shape.storedInputCount * pixel
+    let scale = shape.enlargement
+    let line = w.input.x / scale
+    var place = OutputPlace(row: rowStart, window: w)
+    for row in 0..<rows {
+      let image = base + place.image * images
+      var k = kStart
+      let end = kStart + depth
+      while k < end {
+        let (tap, channel) = k.quotientAndRemainder(dividingBy: channels)
+        let count = min(channels - channel, end - k)
+        let (plane, kx) = tap.quotientAndRemainder(dividingBy: w.kernel.x)
+        let (kz, ky) = plane.quotientAndRemainder(dividingBy: w.kernel.y)
+        let iz = place.z * w.stride.z - w.padBegin.z + kz * w.dilation.z
+        let iy = place.y * w.stride.y - w.padBegin.y + ky * w.dilation.y
+        let ix = place.x * w.stride.x - w.padBegin.x + kx * w.dilation.x
+        if iz >= 0, iz < w.input.z, iy >= 0, iy < w.input.y, ix >= 0, ix < w.input.x {
+          let source = image + ((iz * w.input.y + iy / scale) * line + ix / scale) * pixel + channel
+          target.write(source, count: count, row: row, at: k - kStart)
+        } else {
+          target.clear(count: count, row: row, at: k - kStart)
+        }
+        k += count
+      }
+      place.advance(w)
+    }
+  }
+
+  /// Of all pixels that a window covers: one scale per output pixel.
+  func magnitudes(_ rowStart: Int, _ rows: Int, _ target: UnsafeMutablePointer<Float>) {
+    guard let pixelMagnitudes else { return target.update(repeating: .nan, count: rows) }
+    let w = shape.window
+    let scale = shape.enlargement
+    let line = w.input.x / scale
+    var place = OutputPlace(row: rowStart, window: w)
+    for row in 0..<rows {
+      let image = pixelMagnitudes + place.image * shape.storedInputCount
+      var top: Float = 0
+      w.forEachTap(at: place) { _, index in
+        let (y, x) = index.quotientAndRemainder(dividingBy: w.input.x)
+        let value = image[scale == 1 ? index : y / scale * line + x / scale]
+        // A NaN stays.
+        if !(value <= top) && !top.isNaN { top = value }
+      }
+      target[row] = top
+      place.advance(w)
+    }
+  }
+}

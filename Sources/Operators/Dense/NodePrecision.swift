@@ -1,0 +1,15 @@
+import Graph
+import KernelTable
+import Support
+
+extension Node {
+  /// The attribute that `ReducedPrecisionPass` sets: how constant weights are stored and multiplied.
+  func elementFormat() throws -> ElementFormat {
+    switch try string(ReducedPrecisionPass.attribute, default: "") {
+    case "": .float32
+    case Precision.bfloat16.rawValue: .bfloat16
+    case Precision.int8.rawValue: .int8
+    case let name: throw Failure(.unsupported, "precision '\(name)'")
+    }
+  }
+}

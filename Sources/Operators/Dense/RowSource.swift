@@ -1,0 +1,107 @@
+import KernelTable
+
+/// Where the rows of A of a packed product come from. Generic code over it allocates nothing.
+protocol RowSource {
+  /// Writes rows `rowStart ..< rowStart + rows` of A, columns `kStart ..< kStart + depth`.
+  func pack(_ rowStart: Int, _ rows: Int, _ kStart: Int, _ depth: Int, _ target: PackedRows)
+
+  /// Largest magnitudes of rows `rowStart ..< rowStart + rows` over all columns: for int8.
+  func magnitudes(_ rowStart: Int, _ rows: Int, _ target: UnsafeMutablePointer<Float>)
+}
+
+extension RowSource {
+  /// Scales and factors to integers of some rows for int8.
+  func quantize(
+    _ rowStart: Int, _ rows: Int, scales: UnsafeMutablePointer<Float>, factors: UnsafeMutablePointer<Float>
+  ) {
+    magnitudes(rowStart, rows, scales)
+    for row in 0..<rows { (scales[row], factors[row]) = PackedMatrix.quantization(scales[row]) }
+  }
+
+  /// Packs the block of K with that number, padded to whole words, from rows of `depth` elements.
+  func packBlock(_ block: Int, rowStart: Int, rows: Int, depth: Int, _ target: PackedRows) {
+    let limit = target.kernels.gemm.blockDepth * target.format.elementsPerWord
+    let count = min(limit, depth - block * limit)
+    pack(rowStart, rows, block * limit, count, target)
+    target.pad(rows: rows, depth: count)
+  }
+}
+
+/// The rows of a row-major matrix of `depth` columns.
+struct MatrixRows: RowSource {
+  let a: UnsafePointer<Float>
+  let stride: Int
+  let depth: Int
+  let kernels: KernelTable
+
+  func pack(_ rowStart: Int, _ rows: Int, _ kStart: Int, _ depth: Int, _ target: PackedRows) {
+    for row in 0..<rows { target.write(a + (rowStart + row) * stride + kStart, count: depth, row: row, at: 0) }
+  }
+
+  func magnitudes(_ rowStart: Int, _ rows: Int, _ target: UnsafeMutablePointer<Float>) {
+    for row in 0..<rows { target[row] = kernels.narrow.magnitude(a + (rowStart + row) * stride, depth) }
+  }
+}
+
+/// The rows of a matrix stored transposed: element (row, k) at `a[k * stride + row]`. float32 only.
+struct TransposedRows: RowSource {
+  let a: UnsafePointer<Float>
+  let stride: Int
+
+  func pack(_ rowStart: Int, _ rows: Int, _ kStart: Int, _ depth: Int, _ target: PackedRows) {
+    for k in 0..<depth {
+      let source = a + (kStart + k) * stride + rowStart
+      for row in 0..<rows { target.words[row * target.distance + k] = source[row] }
+    }
+  }
+
+  func magnitudes(_ rowStart: Int, _ rows: Int, _ target: UnsafeMutablePointer<Float>) {
+    target.update(repeating: .nan, count: rows)
+  }
+}
+
+/// Packed rows of A, in the element format of the matrix that they are multiplied with.
+struct PackedRows {
+  let words: UnsafeMutablePointer<Float>
+  /// Words from row to row.
+  let distance: Int
+  let format: ElementFormat
+  let kernels: KernelTable
+  /// int8: per row, the factor to integers.
+  var factors: UnsafePointer<Float>?
+
+  /// Stores `count` elements of a row from element `offset` on.
+  @inline(__always)
+  func write(_ source: UnsafePointer<Float>, count: Int, row: Int, at offset: Int) {
+    let start = words + row * distance
+    switch format {
+    case .float32: (start + offset).update(from: source, count: count)
+    case .bfloat16:
+      kernels.narrow.roundRow(
+        source, UnsafeMutableRawPointer(start).assumingMemoryBound(to: UInt16.self) + offset, count)
+    case .int8:
+      kernels.narrow.quantizeRow(
+        source, factors?[row] ?? 0, UnsafeMutableRawPointer(start).assumingMemoryBound(to: UInt8.self) + offset, count)
+    }
+  }
+
+  /// Stores zeros.
+  @inline(__always)
+  func clear(count: Int, row: Int, at offset: Int) {
+    let start = words + row * distance
+    switch format {
+    case .float32: (start + offset).update(repeating: 0, count: count)
+    case .bfloat16:
+      (UnsafeMutableRawPointer(start).assumingMemoryBound(to: UInt16.self) + offset).update(repeating: 0, count: count)
+    case .int8:
+      (UnsafeMutableRawPointer(start).assumingMemoryBound(to: UInt8.self) + offset).update(repeating: 128, count: count)
+    }
+  }
+
+  /// Fills the last word of rows whose depth is no whole number of words.
+  func pad(rows: Int, depth: Int) {
+    let missing = format.words(depth) * format.elementsPerWord - depth
+    guard missing > 0 else { return }
+    for row in 0..<rows { clear(count: missing, row: row, at: depth) }
+  }
+}
