@@ -29,19 +29,13 @@ public final class MappedFile: @unchecked Sendable {
   }
 
   /// Tells the kernel that these pages will not be needed soon (after packing); reading them again still works.
-  public func dropPages(in range: Range<Int>) { advise(MADV_DONTNEED, range) }
-
-  /// Asks for these pages to be read from the disk in large pieces, where the kernel would guess from single faults.
-  public func readAhead(_ range: Range<Int>) { advise(MADV_WILLNEED, range) }
-
-  /// On the whole pages within `range`.
-  private func advise(_ advice: Int32, _ range: Range<Int>) {
+  public func dropPages(in range: Range<Int>) {
     guard let base = bytes.baseAddress else { return }
     let page = sysconf(Int32(_SC_PAGESIZE))
     let start = (range.lowerBound + page - 1) / page * page
     let end = range.upperBound / page * page
     guard start < end, end <= bytes.count else { return }
-    madvise(UnsafeMutableRawPointer(mutating: base + start), end - start, advice)
+    madvise(UnsafeMutableRawPointer(mutating: base + start), end - start, MADV_DONTNEED)
   }
 
   deinit {

@@ -22,7 +22,6 @@ final class PreparedOperators: @unchecked Sendable {
   ) throws -> any Operator {
     let key = key(implementation, node, inputs, threads)
     if let key, let known = contents.withLock({ $0.operators[key] }) { return known }
-    for input in inputs { if let (file, range) = mapping(of: input) { file.readAhead(range) } }
     guard let prepared = try implementation.prepared(for: inputs, threads: threads) else { return implementation }
     dropPages(of: prepared, inputs)
     guard let key else { return prepared }
@@ -37,17 +36,12 @@ final class PreparedOperators: @unchecked Sendable {
   /// Packed weights make the mapped file's pages superfluous; other plans would read them from the file again.
   private func dropPages(of prepared: any Operator, _ inputs: [ValueInfo?]) {
     for slot in prepared.consumedInputs where inputs.indices.contains(slot) {
-      if let (file, range) = mapping(of: inputs[slot]) { file.dropPages(in: range) }
+      guard let constant = inputs[slot]?.constant, let file = constant.owner as? MappedFile,
+        let start = constant.bytes.baseAddress, let base = file.bytes.baseAddress
+      else { continue }
+      let offset = UnsafeRawPointer(start) - base
+      file.dropPages(in: offset..<(offset + constant.bytes.count))
     }
-  }
-
-  /// Where a constant lies in the model's file.
-  private func mapping(of info: ValueInfo?) -> (MappedFile, Range<Int>)? {
-    guard let constant = info?.constant, let file = constant.owner as? MappedFile,
-      let start = constant.bytes.baseAddress, let base = file.bytes.baseAddress
-    else { return nil }
-    let offset = UnsafeRawPointer(start) - base
-    return (file, offset..<(offset + constant.bytes.count))
   }
 
   private func key(_ implementation: any Operator, _ node: Node, _ inputs: [ValueInfo?], _ threads: Int) -> String? {
