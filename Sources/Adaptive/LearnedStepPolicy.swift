@@ -20,6 +20,9 @@ public final class LearnedStepPolicy: StepPolicy {
   /// The scheduler class and guidance scale it was trained with, where the file says so.
   public let scheduler: String?
   public let guidanceScale: Double?
+  /// The guidance interval it was trained with, shares of the noise schedule in 0…1.
+  public let guidanceStart: Double?
+  public let guidanceStop: Double?
   /// Share of the training prompts that got each number of steps, where the file says so.
   public let histogram: [Double]?
   public let qualityCurve: QualityCurve?
@@ -74,6 +77,10 @@ public final class LearnedStepPolicy: StepPolicy {
     self.hiddenSize = hiddenSize
     scheduler = json["scheduler"]?.string
     guidanceScale = json["guidance_scale"]?.double
+    (guidanceStart, guidanceStop) = (json["guidance_start"]?.double, json["guidance_stop"]?.double)
+    for share in [guidanceStart, guidanceStop].compactMap(\.self) where !(0...1).contains(share) {
+      throw bad("'guidance_start' and 'guidance_stop' must lie in 0…1", actual: "\(share)")
+    }
     let choices = stepSet.count
     histogram = try json["training"]?["histogram"]?.array.map { shares in
       let values = shares.compactMap(\.double).filter { $0 >= 0 && $0.isFinite }

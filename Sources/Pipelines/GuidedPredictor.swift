@@ -6,24 +6,36 @@ import Support
 /// used again at every step.
 final class GuidedPredictor {
   private let network: NoisePredictor
-  /// Of a step's first and second network call, each with the series of its text features, whose keys and values are then
-  /// computed once per run.
-  private let firstOptions: RunOptions
-  private let secondOptions: RunOptions
   private let images: Int
-  /// 1 when guidance is off.
   private let scale: Double
   private let rescale: Double
   private let joint: Bool
-  /// Text features, repeated per image; joint: negative images first.
-  private let conditional: Tensor
-  private let unconditional: Tensor?
+  /// Text features of the prompt, repeated per image.
+  private let positive: Input
+  /// Joint: negative prompt's features, then the prompt's; separate: the negative prompt's. Nil: no guidance at any step.
+  private let guiding: Input?
   private let embedding: Tensor?
-  /// (images or 2 * images, channels, height, width).
-  private let input: Tensor
   private let guided: Tensor
 
-  var isGuided: Bool { unconditional != nil }
+  /// One kind of network call: what it reads, and the series of its text features, whose keys and values are computed
+  /// once per run.
+  private struct Input {
+    /// Numbers the kinds, each of which has a feature of its own in the cache.
+    let stream: Int
+    let states: Tensor
+    /// (batch, channels, height, width).
+    let sample: Tensor
+    let options: RunOptions
+
+    init(stream: Int, states: Tensor, shape: [Int], network: NoisePredictor, options: RunOptions) throws {
+      self.stream = stream
+      self.states = try network.prepared(states: states)
+      sample = try Tensor(type: .float32, shape: [states.shape[0]] + shape.dropFirst())
+      var own = options
+      own.series = RunSeries(constantInputs: network.constantInputs)
+      self.options = own
+    }
+  }
 
   /// `prompt` and `negative` are float32 (1, length, features); `shape` that of the latents.
   init(
@@ -31,70 +43,63 @@ final class GuidedPredictor {
     batching: GuidanceBatching, options: RunOptions
   ) throws {
     self.network = network
-    var own = options
-    own.series = RunSeries(constantInputs: network.constantInputs)
-    firstOptions = own
-    own.series = RunSeries(constantInputs: network.constantInputs)
-    secondOptions = own
     self.scale = scale
     self.rescale = rescale
-    images = shape[0]
-    joint = negative != nil && batching != .separate
-    let positive = Array(repeating: prompt, count: images)
-    if let negative {
-      let negatives = Array(repeating: negative, count: images)
+    let (count, joint) = (shape[0], batching != .separate)
+    images = count
+    self.joint = joint
+    let prompts = Array(repeating: prompt, count: count)
+    positive = try Input(
+      stream: 0, states: Self.stacked(prompts), shape: shape, network: network, options: options)
+    guiding = try negative.map { negative in
       guard negative.shape == prompt.shape else {
         throw Failure(
           .shapeMismatch, "prompt and negative prompt have text features of different shape",
           component: "text_encoder", expected: "\(prompt.shape)", actual: "\(negative.shape)")
       }
-      conditional = try network.prepared(states: Self.stacked(joint ? negatives + positive : positive))
-      unconditional = joint ? conditional : try network.prepared(states: Self.stacked(negatives))
-    } else {
-      conditional = try network.prepared(states: Self.stacked(positive))
-      unconditional = nil
+      let negatives = Array(repeating: negative, count: count)
+      return try Input(
+        stream: 1, states: Self.stacked(joint ? negatives + prompts : negatives), shape: shape,
+        network: network, options: options)
     }
     embedding = try network.guidanceEmbedding(scale: scale, batch: images)
-    input = try Tensor(type: .float32, shape: [joint ? 2 * images : images] + shape.dropFirst())
     guided = try Tensor(type: .float32, shape: shape)
   }
 
-  /// The prediction for `latents * inputScale`; valid until the next call.
+  /// The prediction for `latents * inputScale`; valid until the next call. `isGuided` has no effect on a run without
+  /// guidance.
   func predict(
-    latents: Tensor, inputScale: Double, timestep: Double, part: NetworkPart = .whole
+    latents: Tensor, inputScale: Double, timestep: Double, isGuided: Bool = true, part: NetworkPart = .whole
   ) throws -> Tensor {
-    let count = latents.count
-    let (from, into) = (latents.buffer(Float.self), input.buffer(Float.self))
-    let factor = Float(inputScale)
-    for index in 0..<count { into[index] = from[index] * factor }
-    guard let unconditional else { return try run(timestep, conditional, part, 0) }
-    let (first, second): (Tensor, Tensor)
-    if joint {
-      for index in 0..<count { into[count + index] = into[index] }
-      first = try run(timestep, conditional, part, 0)
-      second = first
-    } else {
-      // The network's outputs may share memory between runs.
-      first = try run(timestep, unconditional, part, 0).copied()
-      second = try run(timestep, conditional, part, 1)
-    }
-    let negative = UnsafePointer(first.pointer(Float.self))
-    let positive = UnsafePointer(second.pointer(Float.self)) + (joint ? count : 0)
-    let result = guided.pointer(Float.self)
-    withExtendedLifetime((first, second)) {
-      Guidance.combine(unconditional: negative, conditional: positive, scale: Float(scale), count: count, into: result)
-      if rescale > 0 {
-        Guidance.rescale(result, conditional: positive, images: images, elements: count / images, rescale: rescale)
+    func run(_ input: Input) throws -> Tensor {
+      let count = latents.count
+      let (from, into) = (latents.buffer(Float.self), input.sample.buffer(Float.self))
+      let factor = Float(inputScale)
+      for begin in stride(from: 0, to: input.sample.count, by: count) {
+        for index in 0..<count { into[begin + index] = from[index] * factor }
       }
+      return try network.predict(
+        sample: input.sample, timestep: timestep, states: input.states, condition: embedding, part: part,
+        stream: input.stream, options: input.options)
     }
+    guard isGuided, let guiding else { return try run(positive) }
+    // The network's outputs may share memory between runs.
+    let negative = joint ? try run(guiding) : try run(guiding).copied()
+    let both = joint ? negative : try run(positive)
+    withExtendedLifetime((negative, both)) { combine(negative, both, offset: joint ? latents.count : 0) }
     return guided
   }
 
-  /// `stream`: which of a step's network calls this is.
-  private func run(_ timestep: Double, _ states: Tensor, _ part: NetworkPart, _ stream: Int) throws -> Tensor {
-    try network.predict(
-      sample: input, timestep: timestep, states: states, condition: embedding, part: part, stream: stream,
-      options: stream == 0 ? firstOptions : secondOptions)
+  /// Leaves the guided prediction in `guided`; the prompt's own begins at `offset` of `positive`.
+  private func combine(_ negative: Tensor, _ positive: Tensor, offset: Int) {
+    let conditional = UnsafePointer(positive.pointer(Float.self)) + offset
+    let (result, count) = (guided.pointer(Float.self), guided.count)
+    Guidance.combine(
+      unconditional: UnsafePointer(negative.pointer(Float.self)), conditional: conditional, scale: Float(scale),
+      count: count, into: result)
+    if rescale > 0 {
+      Guidance.rescale(result, conditional: conditional, images: images, elements: count / images, rescale: rescale)
+    }
   }
 
   /// Tensors (1, …) as one tensor (n, …).

@@ -10,6 +10,7 @@ struct RunPlan {
   var height: Int
   var seed: UInt64
   var guidanceScale: Double
+  var guidanceInterval: GuidanceInterval
   var options: GenerationOptions
 
   /// Elements of all latents together; far beyond any picture.
@@ -53,7 +54,22 @@ struct RunPlan {
     }
     seed = options.seed ?? Self.randomSeed()
     guidanceScale = options.guidanceScale ?? pipeline.guidanceScale
+    guidanceInterval = try Self.interval(options, pipeline: pipeline)
     self.options = options
+  }
+
+  static func interval(
+    _ options: GenerationOptions, pipeline: StableDiffusionPipeline
+  ) throws(Failure) -> GuidanceInterval {
+    var interval = pipeline.guidanceInterval
+    if let start = options.guidanceStart { interval.start = start }
+    if let stop = options.guidanceStop { interval.stop = stop }
+    guard interval.start <= interval.stop else {
+      throw Failure(
+        .outOfRange, "guidance would stop before it starts", expected: "guidance_start ≤ guidance_stop",
+        actual: "\(interval.start) and \(interval.stop)")
+    }
+    return interval
   }
 
   /// 32 bits, as many as torch's generator uses.

@@ -9,6 +9,8 @@ struct Sampling {
   let callbacks: RunCallbacks
   let scheduler: any Scheduler
   let predictor: GuidedPredictor
+  /// Per call, whether guidance is on.
+  let isGuided: [Bool]
   /// Nil: the network runs at every call.
   let skip: SkipRun?
   /// A predictor for fewer images than the run has.
@@ -37,6 +39,7 @@ struct Sampling {
     try callbacks.report(.denoise, 0, of: timesteps.count)
     for call in timesteps.indices {
       let begin = Clock.milliseconds()
+      if call > 0, isGuided[call] != isGuided[call - 1] { skip?.restart() }
       let decisions = try skip?.decide(call: call, sample: sample) ?? [.run("every_step")]
       let prediction = try prediction(call: call, decisions: decisions, latents: latents, work: work)
       try withExtendedLifetime(prediction) {
@@ -56,7 +59,7 @@ struct Sampling {
       records.append(
         StepRecord(
           timestep: timesteps[call], action: decision.action, reason: decision.reason,
-          milliseconds: Clock.milliseconds() - begin,
+          milliseconds: Clock.milliseconds() - begin, isGuided: isGuided[call],
           imageActions: decisions.count > 1 ? decisions.map(\.action) : []))
       try callbacks.preview?(
         Preview(
@@ -104,7 +107,7 @@ struct Sampling {
   ) throws -> Tensor {
     let prediction = try predictor.predict(
       latents: latents, inputScale: scheduler.modelInputScale(call: call), timestep: scheduler.timesteps[call],
-      part: part)
+      isGuided: isGuided[call], part: part)
     guard prediction.isFinite else {
       throw Failure(
         .notFinite, "the prediction of step \(call + 1) of \(scheduler.timesteps.count) holds NaN or infinity",

@@ -89,7 +89,8 @@ struct Run {
       seed: plan.seed, scheduler: scheduler.className, precision: pipeline.precision, width: plan.width,
       height: plan.height,
       skip: options.skip?.text, cache: options.cache?.text, count: plan.options.count,
-      guidanceScale: plan.guidanceScale, promptTokens: tokens.tokens.count,
+      guidanceScale: plan.guidanceScale, guidanceStart: plan.guidanceInterval.start,
+      guidanceStop: plan.guidanceInterval.stop, promptTokens: tokens.tokens.count,
       promptWindow: tokens.ids.count, decision: decision, steps: steps,
       stageMilliseconds: times.milliseconds, totalMilliseconds: Clock.milliseconds() - start,
       warnings: warnings(tokens), operators: profiler.map(GenerationReport.operators))
@@ -190,6 +191,16 @@ struct Run {
     }
   }
 
+  /// Per call, whether guidance is on.
+  private func guidedCalls(_ scheduler: any Scheduler) throws -> [Bool] {
+    let network = try pipeline.noisePredictor.get()
+    guard plan.guidanceScale > 1, !network.embedsGuidance else {
+      return scheduler.timesteps.map { _ in false }
+    }
+    let trained = try pipeline.folder.scheduler.trainTimesteps
+    return scheduler.timesteps.map { plan.guidanceInterval.contains(timestep: $0, trainingTimesteps: trained) }
+  }
+
   private func encode(
     _ tokens: TokenizedPrompt, negative: TokenizedPrompt?
   ) throws -> (prompt: TextEncoder.Encoding, negative: TextEncoder.Encoding?) {
@@ -240,11 +251,13 @@ struct Run {
     try timed(.policy) {
       let deadline = plan.options.deadlineMilliseconds
       let form = RunForm(plan, isGuided: isGuided)
-      let speed = try pipeline.speeds.withLock { $0[form] } ?? measuredSpeed(predictor())
+      let kinds = try Set([1, decision.steps].flatMap { try guidedCalls(makeScheduler(steps: $0)) })
+      let known = pipeline.speeds.withLock { $0[form] }.flatMap { $0.milliseconds(kinds) == nil ? nil : $0 }
+      let speed = try known ?? measuredSpeed(predictor(), kinds: kinds)
       let decoding = plan.options.decode ? speed.decodeMilliseconds * Double(plan.options.count) : 0
       let left = deadline * RunSpeed.usableShare - (Clock.milliseconds() - start) - decoding
-      let fitting = try speed.stepsFitting(into: left, atMost: decision.steps) { steps throws(Failure) in
-        try makeScheduler(steps: steps).timesteps.count
+      let fitting = try speed.stepsFitting(into: left, atMost: decision.steps) {
+        try guidedCalls(makeScheduler(steps: $0))
       }
       if fitting == 0 {
         callbacks.log?(.warning, "policy", "the deadline of \(deadline) ms is too short even for one step")
@@ -252,7 +265,8 @@ struct Run {
       let possible = max(1, fitting)
       var limited = decision.limited(to: possible)
       limited.facts["deadline_ms"] = deadline
-      limited.facts["call_ms"] = speed.callMilliseconds
+      limited.facts["guided_call_ms"] = speed.guidedCallMilliseconds
+      limited.facts["plain_call_ms"] = speed.plainCallMilliseconds
       limited.facts["decode_ms"] = decoding
       limited.facts["left_ms"] = left
       limited.facts["steps_possible"] = Double(possible)
@@ -261,16 +275,21 @@ struct Run {
   }
 
   /// Runs network and decoder on noise: once to prepare them, once on the clock.
-  private func measuredSpeed(_ predictor: GuidedPredictor) throws -> RunSpeed {
+  private func measuredSpeed(_ predictor: GuidedPredictor, kinds: Set<Bool>) throws -> RunSpeed {
     try callbacks.report(.policy, 0, of: 1, "measuring speed")
     let latents = try Tensor(type: .float32, shape: plan.latentShape)
     var generator = TorchGenerator(seed: 0)
     generator.fillNormal(latents.buffer(Float.self))
-    let timestep = 500.0
-    _ = try predictor.predict(latents: latents, inputScale: 1, timestep: timestep)
-    var begin = Clock.milliseconds()
-    _ = try predictor.predict(latents: latents, inputScale: 1, timestep: timestep)
-    var speed = RunSpeed(callMilliseconds: Clock.milliseconds() - begin, decodeMilliseconds: 0)
+    var speed = RunSpeed(decodeMilliseconds: 0)
+    var begin = 0.0
+    for isGuided in kinds {
+      for _ in 0..<2 {
+        begin = Clock.milliseconds()
+        _ = try predictor.predict(latents: latents, inputScale: 1, timestep: 500, isGuided: isGuided)
+      }
+      let milliseconds = Clock.milliseconds() - begin
+      if isGuided { speed.guidedCallMilliseconds = milliseconds } else { speed.plainCallMilliseconds = milliseconds }
+    }
     guard plan.options.decode else { return speed }
     let decoder = try pipeline.decoder.get()
     // The first decoding is slower than those to come; it is only measured again where that costs little.
@@ -286,12 +305,16 @@ struct Run {
 
   /// Keeps what this run took for the deadlines of later ones.
   private func remember(_ steps: [StepRecord], form: RunForm) {
-    // The first call also makes the plan.
-    let calls = steps.dropFirst().filter { $0.action == .run }.map(\.milliseconds)
-    guard !calls.isEmpty, plan.options.decode else { return }
+    guard plan.options.decode else { return }
+    func mean(isGuided: Bool) -> Double? {
+      // The first call of a kind also makes its plan.
+      let calls = steps.filter { $0.action == .run && $0.isGuided == isGuided }.dropFirst().map(\.milliseconds)
+      return calls.isEmpty ? nil : calls.reduce(0, +) / Double(calls.count)
+    }
     let speed = RunSpeed(
-      callMilliseconds: calls.reduce(0, +) / Double(calls.count),
+      guidedCallMilliseconds: mean(isGuided: true), plainCallMilliseconds: mean(isGuided: false),
       decodeMilliseconds: (times.milliseconds[.decode] ?? 0) / Double(plan.options.count))
+    guard speed.guidedCallMilliseconds != nil || speed.plainCallMilliseconds != nil else { return }
     pipeline.speeds.withLock { $0[form] = speed }
   }
 
@@ -315,8 +338,8 @@ struct Run {
   ) throws -> (latents: Tensor, steps: [StepRecord]) {
     try timed(.denoise) {
       try Sampling(
-        plan: plan, callbacks: callbacks, scheduler: scheduler, predictor: predictor(plan.options.count), skip: skip,
-        makePredictor: predictor
+        plan: plan, callbacks: callbacks, scheduler: scheduler, predictor: predictor(plan.options.count),
+        isGuided: guidedCalls(scheduler), skip: skip, makePredictor: predictor
       ).run()
     }
   }

@@ -79,6 +79,11 @@ public final class StableDiffusionPipeline: Sendable {
   /// Guidance scale of a run that names none.
   public var guidanceScale: Double { policy?.guidanceScale ?? Self.defaultGuidanceScale }
 
+  /// Guidance interval of a run that names none.
+  var guidanceInterval: GuidanceInterval {
+    GuidanceInterval(start: policy?.guidanceStart ?? 0, stop: policy?.guidanceStop ?? 1)
+  }
+
   /// Pixels of a run that names none.
   public var width: Int { folder.latentWidth * folder.vaeScale }
   public var height: Int { folder.latentHeight * folder.vaeScale }
@@ -100,6 +105,8 @@ public final class StableDiffusionPipeline: Sendable {
       "scaling_factor": JSON(folder.scalingFactor),
       "hidden_size": folder.hiddenSize.map { JSON($0) } ?? .null,
       "guidance_scale": JSON(guidanceScale),
+      "guidance_start": JSON(guidanceInterval.start),
+      "guidance_stop": JSON(guidanceInterval.stop),
       "default_steps": JSON(Self.defaultSteps),
       "policy": policy.map { JSON($0.name) } ?? .null,
       "step_set": policy.map { .array($0.stepSet.map { JSON($0) }) } ?? .null,

@@ -29,6 +29,13 @@ public struct SchedulerConfiguration: Sendable {
     set { values[key] = newValue }
   }
 
+  /// Steps of the noise schedule that the network was trained on. Throws `.outOfRange`.
+  public var trainTimesteps: Int {
+    get throws(Failure) {
+      try integer("num_train_timesteps", default: 1000, in: 1...TrainingOptions.maximumTrainTimesteps)
+    }
+  }
+
   // MARK: Typed reading, for the solvers
 
   func optionalNumber(_ key: String) throws(Failure) -> Double? {
@@ -155,7 +162,7 @@ struct TrainingOptions {
     _ configuration: SchedulerConfiguration, betaStart: Double = 0.0001, betaEnd: Double = 0.02,
     betaSchedule: BetaSchedule = .linear, spacing: TimestepSpacing, canRescale: Bool, usesFlow: Bool = false
   ) throws(Failure) {
-    trainTimesteps = try configuration.integer("num_train_timesteps", default: 1000, in: 1...Self.maximumTrainTimesteps)
+    trainTimesteps = try configuration.trainTimesteps
     self.betaStart = try configuration.number("beta_start", default: betaStart, in: 0...1)
     self.betaEnd = try configuration.number("beta_end", default: betaEnd, in: 0...1)
     self.betaSchedule = try configuration.name("beta_schedule", default: betaSchedule)

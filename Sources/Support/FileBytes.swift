@@ -22,7 +22,8 @@ public enum FileBytes {
   /// or pipe stays).
   public static func write(_ bytes: [UInt8], to path: String) throws(Failure) {
     guard let file = fopen(path, "wb") else {
-      throw Failure(errno == ENOENT || errno == ENOTDIR ? .notFound : .io, "cannot write: \(errorText(errno))", file: path)
+      let status: Status = errno == ENOENT || errno == ENOTDIR ? .notFound : .io
+      throw Failure(status, "cannot write: \(errorText(errno))", file: path)
     }
     let written = fwrite(bytes, 1, bytes.count, file)
     let reason = errno

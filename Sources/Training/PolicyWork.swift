@@ -78,6 +78,8 @@ public enum PolicyWork {
       provenance: PolicyProvenance(
         name: name, scheduler: options.generation.scheduler ?? pipeline.schedulerName,
         guidanceScale: options.generation.guidanceScale ?? pipeline.information["guidance_scale"]?.double,
+        guidanceStart: options.generation.guidanceStart ?? pipeline.information["guidance_start"]?.double,
+        guidanceStop: options.generation.guidanceStop ?? pipeline.information["guidance_stop"]?.double,
         rule: settled,
         table: tableFile.split(separator: "/").last.map(String.init) ?? "", captions: table.prompts))
   }

@@ -26,6 +26,20 @@ import Testing
     #expect(back[2].isNaN)
   }
 
+  /// Guided calls of 10 ms; the second scheduler calls the network twice per step but the last, the third guides one step.
+  @Test(arguments: [
+    (-5.0, 0, 0, 0), (9.9, 0, 0, 0), (10, 1, 1, 1), (35, 3, 2, 6), (200, 20, 10, 39), (1e6, 50, 50, 50),
+  ])
+  func deadlinesTakeTheStepsThatFit(_ milliseconds: Double, _ plain: Int, _ doubled: Int, _ mostlyUnguided: Int) {
+    let speed = RunSpeed(guidedCallMilliseconds: 10, plainCallMilliseconds: 5, decodeMilliseconds: 0)
+    func steps(_ calls: (Int) -> [Bool]) -> Int { speed.stepsFitting(into: milliseconds, atMost: 50, calls: calls) }
+    #expect(steps { Array(repeating: true, count: $0) } == plain)
+    #expect(steps { Array(repeating: true, count: 2 * $0 - 1) } == doubled)
+    #expect(steps { [true] + Array(repeating: false, count: $0 - 1) } == mostlyUnguided)
+    let unmeasured = RunSpeed(decodeMilliseconds: 0)
+    #expect(unmeasured.stepsFitting(into: milliseconds, atMost: 50) { Array(repeating: true, count: $0) } == 0)
+  }
+
   @Test func integersAreNoFloats() throws {
     let tensor = try Tensor(int64: [1, 2])
     #expect { try tensor.asFloat32() } throws: { ($0 as? Failure)?.status == .typeMismatch }

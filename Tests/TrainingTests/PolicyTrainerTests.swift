@@ -146,10 +146,11 @@ struct SyntheticTable {
     let json = try PolicyFiles.write(
       trainer, features: table.features, to: folder,
       provenance: PolicyProvenance(
-        name: "synthetic", scheduler: "DDIMScheduler", guidanceScale: 5, rule: RewardRule(), table: "t.csv",
-        captions: ["a red apple", "two cats"]))
+        name: "synthetic", scheduler: "DDIMScheduler", guidanceScale: 5, guidanceStart: 0, guidanceStop: 0.4,
+        rule: RewardRule(), table: "t.csv", captions: ["a red apple", "two cats"]))
     let policy = try LearnedStepPolicy(folder: folder, textHiddenSize: SyntheticTable.width, pool: nil)
     #expect(policy.stepSet == SyntheticTable.stepSet)
+    #expect(policy.guidanceScale == 5 && policy.guidanceStart == 0 && policy.guidanceStop == 0.4)
     #expect(policy.histogram?.reduce(0, +) ?? 0 > 0.999)
     #expect(json["training"]?["prompts"]?.int == 58)
     #expect(json["training"]?["held_out_prompts"]?.int == 6)

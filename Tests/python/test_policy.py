@@ -73,9 +73,9 @@ def test_deadline_takes_the_steps_that_fit(pipeline):
     for deadline in (full * 0.3, full * 0.6, 3_600_000):
         report = pipeline("a cat", policy="fixed:50", scheduler="ddim", deadline_ms=deadline).report
         facts, planned = report["policy"]["facts"], report["steps_planned"]
-        assert facts["deadline_ms"] == pytest.approx(deadline) and facts["call_ms"] > 0 and facts["decode_ms"] > 0
+        assert facts["deadline_ms"] == pytest.approx(deadline) and facts["guided_call_ms"] > 0 and facts["decode_ms"] > 0
         assert facts["left_ms"] + facts["decode_ms"] < 0.97 * deadline
-        assert planned == min(50, max(1, int(facts["left_ms"] / facts["call_ms"])))
+        assert planned == min(50, max(1, int(facts["left_ms"] / facts["guided_call_ms"])))
     assert planned == 50 and "deadline" not in report["policy"]["reason"]
 
 
@@ -85,7 +85,7 @@ def test_deadline_is_kept_where_the_speed_is(pipeline):
     for _ in range(10):
         report = pipeline("a cat", policy="fixed:50", scheduler="ddim", deadline_ms=full * 0.6).report
         facts, stages = report["policy"]["facts"], report["stages_ms"]
-        sampled, decoded = facts["call_ms"] * report["steps_planned"], facts["decode_ms"]
+        sampled, decoded = facts["guided_call_ms"] * report["steps_planned"], facts["decode_ms"]
         between = report["total_ms"] - sum(stages.values())
         kept_speed = stages["denoise"] <= 1.05 * sampled and stages["decode"] <= 1.05 * decoded
         if kept_speed and between < 0.02 * full:

@@ -26,6 +26,9 @@ public struct EvaluationResult: Sendable {
   public var latentError: [Double] = []
   public var calls: [Int] = []
   public var partialCalls: [Int] = []
+  /// Predictions of the whole network and of its outer part, two at a guided call.
+  public var predictions: [Int] = []
+  public var partialPredictions: [Int] = []
   /// Of the sampling loop.
   public var milliseconds: [Double] = []
   public var masks: [String] = []
@@ -42,12 +45,14 @@ public struct EvaluationResult: Sendable {
       "steps": row.steps.map { JSON($0) } ?? .null,
       "psnr": interval(psnr), "latent_error": interval(latentError),
       "network_calls": interval(calls.map(Double.init)), "partial_calls": interval(partialCalls.map(Double.init)),
+      "predictions": interval(predictions.map(Double.init)),
       "denoise_ms": interval(milliseconds),
       // Null: the picture is the full run's.
       "psnr_by_prompt": .array(psnr.map { $0.isFinite ? JSON($0) : .null }),
       "latent_error_by_prompt": .array(latentError.map { JSON($0) }),
       "network_calls_by_prompt": .array(calls.map { JSON($0) }),
       "partial_calls_by_prompt": .array(partialCalls.map { JSON($0) }),
+      "predictions_by_prompt": .array(predictions.map { JSON($0) }),
       "denoise_ms_by_prompt": .array(milliseconds.map { JSON($0) }),
       "masks": .array(masks.map { JSON($0) }), "error_by_call": .array(errorByCall.map { JSON($0) }),
     ])
@@ -110,6 +115,8 @@ public final class SkipEvaluation {
   private func append(_ result: GenerationResult, to row: inout EvaluationResult) {
     row.calls.append(result.report.networkCalls)
     row.partialCalls.append(result.report.partialCalls)
+    row.predictions.append(result.report.predictions)
+    row.partialPredictions.append(result.report.partialPredictions)
     row.milliseconds.append(result.report.stageMilliseconds[.denoise] ?? 0)
     row.masks.append(result.report.mask)
   }

@@ -42,6 +42,10 @@ public struct GenerationOptions: Sendable {
   public var scheduler: String?
   /// Nil: the pipeline's own, else 7.5.
   public var guidanceScale: Double?
+  /// Where in the noise schedule guidance begins and ends, 0 at pure noise, 1 at the clean picture; nil: the pipeline's
+  /// own, else 0 and 1.
+  public var guidanceStart: Double?
+  public var guidanceStop: Double?
   public var guidanceRescale = 0.0
   public var guidanceBatching = GuidanceBatching.auto
   /// Nil: drawn at random.

@@ -40,6 +40,14 @@ extension NamedOptions {
     OptionDescription(
       "guidance_scale", .float, .run, at: \.generation.guidanceScale, default: "auto", auto: true, range: 0...1000,
       "Classifier-free guidance; 1 and less switch it off; auto: the pipeline's own, else 7.5.", convert: optionalFloat),
+    OptionDescription(
+      "guidance_start", .float, .run, at: \.generation.guidanceStart, default: "auto", auto: true, range: 0...1,
+      "Guidance is off before this share of the noise schedule, 0 at pure noise; auto: the pipeline's own, else 0.",
+      convert: optionalFloat),
+    OptionDescription(
+      "guidance_stop", .float, .run, at: \.generation.guidanceStop, default: "auto", auto: true, range: 0...1,
+      "Guidance is off from this share of the noise schedule on, 1 at the clean picture; auto: the pipeline's own, else 1.",
+      convert: optionalFloat),
     float(
       "guidance_rescale", .run, \.generation.guidanceRescale, 0...1,
       "Share of the correction of the guided prediction's standard deviation."),

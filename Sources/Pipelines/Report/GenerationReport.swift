@@ -9,6 +9,8 @@ public struct StepRecord: Sendable {
   public var action: StepAction
   public var reason: String
   public var milliseconds: Double
+  /// Whether guidance was on, so that the network predicted twice.
+  public var isGuided: Bool
   /// What each image did, where the images of a run decided by themselves; else empty.
   public var imageActions: [StepAction] = []
 }
@@ -38,6 +40,9 @@ public struct GenerationReport: Sendable {
   public var cache: String?
   public var count: Int
   public var guidanceScale: Double
+  /// Shares of the noise schedule, 0…1.
+  public var guidanceStart: Double
+  public var guidanceStop: Double
   /// Tokens of the prompt with start and end, and how many the model sees.
   public var promptTokens: Int
   public var promptWindow: Int
@@ -55,6 +60,11 @@ public struct GenerationReport: Sendable {
   /// Calls in which the network's outer part ran on a kept feature.
   public var partialCalls: Int { steps.count { $0.action == .partial } }
 
+  /// Predictions that the network made per image, two at a guided call.
+  public var predictions: Int { steps.reduce(0) { $0 + ($1.action != .run ? 0 : $1.isGuided ? 2 : 1) } }
+  /// The same of the network's outer part.
+  public var partialPredictions: Int { steps.reduce(0) { $0 + ($1.action != .partial ? 0 : $1.isGuided ? 2 : 1) } }
+
   /// One letter per call; the rule `fixed-mask` replays it.
   public var mask: String { SkipMask(steps.map(\.action)).text }
 
@@ -69,12 +79,15 @@ public struct GenerationReport: Sendable {
       "height": JSON(height),
       "count": JSON(count),
       "guidance_scale": JSON(guidanceScale),
+      "guidance_start": JSON(guidanceStart),
+      "guidance_stop": JSON(guidanceStop),
       "prompt_tokens": JSON(promptTokens),
       "prompt_window": JSON(promptWindow),
       "prompt_truncated": .bool(promptTokens > promptWindow),
       "steps_planned": JSON(decision.steps),
       "steps_run": JSON(steps.count),
       "network_calls": JSON(networkCalls),
+      "predictions": JSON(predictions),
       "partial_calls": JSON(partialCalls),
       "mask": JSON(mask),
       "skip": skip.map { JSON($0) } ?? .null,
@@ -84,7 +97,7 @@ public struct GenerationReport: Sendable {
         steps.map { step in
           var members: [String: JSON] = [
             "timestep": JSON(step.timestep), "action": JSON(step.action.name), "reason": JSON(step.reason),
-            "ms": JSON(step.milliseconds),
+            "ms": JSON(step.milliseconds), "guided": .bool(step.isGuided),
           ]
           if !step.imageActions.isEmpty { members["image_actions"] = .array(step.imageActions.map { JSON($0.name) }) }
           return .object(members)

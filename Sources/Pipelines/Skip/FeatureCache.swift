@@ -4,14 +4,15 @@ import Runtime
 import Support
 import Synchronization
 
-/// The deep feature of a run's last whole network call; one per prediction where guidance makes two calls.
+/// The deep feature of a run's last whole network call; one per kind of call where guidance makes two.
 final class FeatureCache {
   let branch: Int
   fileprivate var deep: [Tensor?] = [nil, nil]
 
   init(branch: Int) { self.branch = branch }
 
-  var isFilled: Bool { deep[0] != nil }
+  var isFilled: Bool { deep.contains { $0 != nil } }
+  func clear() { deep = [nil, nil] }
   subscript(stream: Int) -> Tensor? {
     get { deep.indices.contains(stream) ? deep[stream] : nil }
     set { if deep.indices.contains(stream) { deep[stream] = newValue } }

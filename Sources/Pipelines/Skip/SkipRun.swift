@@ -56,6 +56,13 @@ final class SkipRun {
     _ = try skip.makeRule(context(skip, options: options, scheduler: scheduler))
   }
 
+  /// The network's outputs follow another course from the next call on (guidance begins or ends): that call runs, and
+  /// nothing from before is used again.
+  func restart() {
+    for trajectory in trajectories { trajectory.restart() }
+    cache?.clear()
+  }
+
   /// What every trajectory does at this call.
   func decide(call: Int, sample: UnsafeMutableBufferPointer<Float>) throws -> [SkipDecision] {
     guard let base = sample.baseAddress else { return [] }

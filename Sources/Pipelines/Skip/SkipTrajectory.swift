@@ -31,6 +31,11 @@ private final class OutputHistory {
     return storage.pointer(Float.self) + slot * count
   }
 
+  func clear() {
+    calls.removeAll(keepingCapacity: true)
+    slots.removeAll(keepingCapacity: true)
+  }
+
   subscript(age: Int) -> UnsafeMutablePointer<Float> { storage.pointer(Float.self) + slots[age] * count }
 }
 
@@ -115,6 +120,8 @@ final class SkipTrajectory {
     let decision: SkipDecision
     if call == 0 {
       decision = .run("first")
+    } else if outputs.values.allSatisfy(\.calls.isEmpty) {
+      decision = .run("guidance")
     } else if call >= history.calls - settings.protectedCalls {
       decision = .run("protected")
     } else {
@@ -122,6 +129,15 @@ final class SkipTrajectory {
     }
     history.actions.append(decision.action)
     return decision
+  }
+
+  /// Forgets the network's outputs: those to come are of another function. Skipped calls since the last output stay
+  /// uncorrected.
+  func restart() {
+    for history in outputs.values { history.clear() }
+    stretch = nil
+    heldQuantity = nil
+    skippedCalls.removeAll(keepingCapacity: true)
   }
 
   private func measureInput(call: Int, _ sample: UnsafePointer<Float>) {

@@ -43,6 +43,8 @@ public final class RewardCollection {
         "format": 1, "pipeline_class": pipeline.information["class"] ?? .null,
         "scheduler": JSON(generation.scheduler ?? pipeline.schedulerName ?? ""),
         "guidance_scale": JSON(generation.guidanceScale ?? pipeline.information["guidance_scale"]?.double ?? 0),
+        "guidance_start": JSON(generation.guidanceStart ?? pipeline.information["guidance_start"]?.double ?? 0),
+        "guidance_stop": JSON(generation.guidanceStop ?? pipeline.information["guidance_stop"]?.double ?? 1),
         "negative_prompt": JSON(generation.negativePrompt), "width": JSON(generation.width ?? pipeline.width),
         "height": JSON(generation.height ?? pipeline.height), "metrics": JSON(work.scorers),
         "step_set": .array(stepSet.map { JSON($0) }),

@@ -7,17 +7,22 @@ public struct PolicyProvenance: Sendable {
   public var name: String
   public var scheduler: String?
   public var guidanceScale: Double?
+  public var guidanceStart: Double?
+  public var guidanceStop: Double?
   public var rule: RewardRule
   public var table: String
   /// Captions for the n-gram table of the policy `perplexity`.
   public var captions: [String]
 
   public init(
-    name: String, scheduler: String?, guidanceScale: Double?, rule: RewardRule, table: String, captions: [String]
+    name: String, scheduler: String?, guidanceScale: Double?, guidanceStart: Double?, guidanceStop: Double?,
+    rule: RewardRule, table: String, captions: [String]
   ) {
     self.name = name
     self.scheduler = scheduler
     self.guidanceScale = guidanceScale
+    self.guidanceStart = guidanceStart
+    self.guidanceStop = guidanceStop
     self.rule = rule
     self.table = table
     self.captions = captions
@@ -58,6 +63,8 @@ public enum PolicyFiles {
     ]
     if let scheduler = provenance.scheduler { description["scheduler"] = JSON(scheduler) }
     if let scale = provenance.guidanceScale { description["guidance_scale"] = JSON(scale) }
+    if let start = provenance.guidanceStart { description["guidance_start"] = JSON(start) }
+    if let stop = provenance.guidanceStop { description["guidance_stop"] = JSON(stop) }
     let json = JSON.object(description)
     try WholeFile.write(OnnxExport.bytes(trainer.network), to: folder + "/policy.onnx")
     // Captions without a single word have no n-grams; the policy `perplexity` then has no table.

@@ -194,13 +194,12 @@ struct EvaluationTrial {
 
   /// Mean multiply-accumulates of a row's network calls, guidance included.
   private func macs(_ result: EvaluationResult) throws -> Double {
-    let isGuided = (options.guidanceScale ?? pipeline.guidanceScale) > 1
-    let whole = try pipeline.multiplyAccumulates(batch: isGuided ? 2 : 1)
-    var total = MeanInterval(result.calls.map(Double.init)).mean * Double(whole.weights)
+    let whole = try pipeline.multiplyAccumulates(batch: 1)
+    var total = MeanInterval(result.predictions.map(Double.init)).mean * Double(whole.weights)
     if !result.row.cache.isEmpty {
       let branch = try FeatureCacheSettings(result.row.cache).branch
-      let part = try pipeline.multiplyAccumulates(batch: isGuided ? 2 : 1, branch: branch)
-      total += MeanInterval(result.partialCalls.map(Double.init)).mean * Double(part.weights)
+      let part = try pipeline.multiplyAccumulates(batch: 1, branch: branch)
+      total += MeanInterval(result.partialPredictions.map(Double.init)).mean * Double(part.weights)
     }
     return total
   }

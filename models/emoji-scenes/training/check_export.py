@@ -10,7 +10,7 @@ import torch
 
 from autoencoder import psnr
 from networks import make_scheduler
-from sampling import Sampler, add_model_arguments, make_noise, save_sheet
+from sampling import Guidance, Sampler, add_model_arguments, make_noise, save_sheet
 from tokenizer import load_tokenizer, tokenize
 
 PROMPTS = [
@@ -37,19 +37,21 @@ class ExportedPipeline:
         ids = tokenize(self.tokenizer, prompts).numpy()
         return self.text_encoder.run(["last_hidden_state"], {"input_ids": ids})[0]
 
-    def images(self, prompts, noise, steps, guidance_scale):
+    def images(self, prompts, noise, steps, guidance):
         context = np.concatenate([self.encode_text([""] * len(prompts)), self.encode_text(prompts)])
         scheduler = make_scheduler()
         scheduler.set_timesteps(steps)
         x = noise
         for timestep in scheduler.timesteps:
+            is_guided = guidance.is_on(timestep)
             inputs = {
-                "sample": torch.cat([x, x]).numpy(),
+                "sample": (torch.cat([x, x]) if is_guided else x).numpy(),
                 "timestep": timestep.numpy(),
-                "encoder_hidden_states": context,
+                "encoder_hidden_states": context if is_guided else context[len(prompts) :],
             }
-            unconditional, conditional = torch.from_numpy(self.unet.run(None, inputs)[0]).chunk(2)
-            prediction = unconditional + guidance_scale * (conditional - unconditional)
+            prediction = torch.from_numpy(self.unet.run(None, inputs)[0])
+            if is_guided:
+                prediction = guidance.combine(*prediction.chunk(2))
             x = scheduler.step(prediction, timestep, x).prev_sample
         decoded = self.vae_decoder.run(None, {"latent_sample": x.numpy()})[0]
         return torch.from_numpy(decoded).clamp(-1, 1)
@@ -64,14 +66,14 @@ def main():
     arguments = parser.parse_args()
     noise = make_noise(len(PROMPTS), seed=1)
     sampler = Sampler.from_arguments(arguments, half=False)
-    expected = sampler.images(PROMPTS, noise, arguments.steps, arguments.guidance_scale)
+    expected = sampler.images(PROMPTS, noise, arguments.steps, Guidance.from_arguments(arguments))
     exported = ExportedPipeline(arguments.model)
-    actual = exported.images(PROMPTS, noise, arguments.steps, arguments.guidance_scale)
+    actual = exported.images(PROMPTS, noise, arguments.steps, Guidance.from_arguments(arguments))
     figures = [psnr(a[None], e[None]) for a, e in zip(actual, expected)]
     print("PSNR of ONNX Runtime against PyTorch:", " ".join(f"{figure:.1f}" for figure in figures), "dB")
     if arguments.sheet:
         save_sheet(torch.cat([expected, actual]), len(PROMPTS), arguments.sheet)
-    wide = exported.images(PROMPTS[:1], torch.randn(1, noise.shape[1], 12, 16), 2, 5.0)
+    wide = exported.images(PROMPTS[:1], torch.randn(1, noise.shape[1], 12, 16), 2, Guidance())
     if wide.shape != (1, 3, 96, 128):
         sys.exit(f"12 x 16 latents gave {tuple(wide.shape)}")
     if min(figures) < PSNR_MIN:

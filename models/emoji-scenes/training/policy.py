@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from reward_table import STEP_SET
+from sampling import Guidance
 
 
 def read_rows(table):
@@ -43,7 +44,8 @@ def main():
     parser.add_argument("--train", type=Path, required=True, help="folder of reward_table.py to learn from")
     parser.add_argument("--table", type=Path, required=True, help="another one to compare policies on")
     parser.add_argument("--model", type=Path, required=True, help="exported folder; policy/ is written into it")
-    parser.add_argument("--guidance-scale", type=float, default=5.0)
+    parser.add_argument("--guidance-scale", type=float, default=Guidance.scale)
+    parser.add_argument("--guidance-stop", type=float, default=Guidance.stop)
     parser.add_argument("--adadiff", default="adadiff", help="the command")
     parser.add_argument("options", nargs="*", help="after --: further arguments of `adadiff policy train`")
     arguments = parser.parse_args()
@@ -58,7 +60,8 @@ def main():
          "--batch", "64", "--epochs", "60", "--metrics", "reward", "--lambda", "0.4",
          "--option", "reward_gate=threshold", "--option", "reward_threshold=-1e9", "--option", "train_dropout=0.2",
          "--option", "train_weight_decay=0.05", "--option", "train_held_out=0.2",
-         "--option", f"guidance_scale={arguments.guidance_scale}", *arguments.options], check=True)  # fmt: skip
+         "--option", f"guidance_scale={arguments.guidance_scale}",
+         "--option", f"guidance_stop={arguments.guidance_stop}", *arguments.options], check=True)  # fmt: skip
     (arguments.model / "policy" / "checkpoint.bin").unlink()
     subprocess.run(
         [arguments.adadiff, "policy", "eval", str(held_out_file), *common, "--output",

@@ -52,9 +52,11 @@ def render(scene, rng):
     return np.asarray(image.convert("RGB"))
 
 
-def make_shard(seed, count, kind=None):
+def make_shard(seed, count, kind=None, shares=None):
+    """uint8 (count, SIZE, SIZE, 3) and their scenes, of one `kind` or a mixture by `shares` (default: the scenes' own)."""
     rng = np.random.default_rng(seed)
-    scenes = [make_scene(rng, kind) for _ in range(count)]
+    kinds = rng.choice(list(shares), count, p=list(shares.values())) if shares else [kind] * count
+    scenes = [make_scene(rng, kind) for kind in kinds]
     return np.stack([render(scene, rng) for scene in scenes]), scenes
 
 
@@ -76,12 +78,22 @@ def write_sheet(path, columns=8):
     Image.fromarray(np.concatenate(rows)).save(path)
 
 
+def parse_shares(texts):
+    """["icon=0.4", "three=0.6"] -> shares by kind, scaled to a sum of 1."""
+    shares = {kind: float(share) for kind, share in (text.split("=") for text in texts)}
+    unknown = sorted(set(shares) - set(KINDS))
+    if unknown:
+        raise SystemExit(f"unknown kinds of scene {unknown}; known are {sorted(KINDS)}")
+    return {kind: share / sum(shares.values()) for kind, share in shares.items()}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, help="folder for pixels.npy and scenes.jsonl")
     parser.add_argument("--count", type=int, default=60000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--shares", nargs="+", default=[], metavar="KIND=SHARE", help="another mixture of kinds of scene")
     parser.add_argument("--sheet", type=Path, help="write a contact sheet here instead of a training set")
     arguments = parser.parse_args()
     if arguments.sheet:
@@ -90,10 +102,11 @@ def main():
     arguments.out.mkdir(parents=True, exist_ok=True)
     shards = arguments.count // SHARD
     seeds = [(arguments.seed, shard) for shard in range(shards)]
+    draw = functools.partial(make_shard, shares=parse_shares(arguments.shares))
     shape = (shards * SHARD, SIZE, SIZE, 3)
     pixels = np.lib.format.open_memmap(arguments.out / "pixels.npy", "w+", np.uint8, shape)
     with ProcessPoolExecutor(arguments.processes) as pool, open(arguments.out / "scenes.jsonl", "w") as lines:
-        for shard, (images, scenes) in enumerate(pool.map(make_shard, seeds, [SHARD] * shards)):
+        for shard, (images, scenes) in enumerate(pool.map(draw, seeds, [SHARD] * shards)):
             pixels[shard * SHARD : (shard + 1) * SHARD] = images
             for scene in scenes:
                 lines.write(json.dumps(dataclasses.asdict(scene)) + "\n")

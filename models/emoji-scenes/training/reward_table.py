@@ -15,7 +15,7 @@ import torch
 
 from judge import count_objects, load_judge, verdicts
 from reward import load_reward
-from sampling import Sampler, add_model_arguments, make_noise, to_uint8
+from sampling import Guidance, Sampler, add_model_arguments, make_noise, to_uint8
 from scenes import make_scene
 
 STEP_SET = [5, 10, 20, 30, 50]
@@ -37,7 +37,7 @@ def make_prompts(seed, scale):
 def draw(arguments, captions, noise, steps):
     torch.set_num_threads(1)
     sampler = Sampler.from_arguments(arguments)
-    return to_uint8(sampler.images(captions, noise, steps, arguments.guidance_scale))
+    return to_uint8(sampler.images(captions, noise, steps, Guidance.from_arguments(arguments)))
 
 
 def draw_table(arguments, captions):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from sampling import Sampler, add_model_arguments, make_noise, save_sheet
+from sampling import Guidance, Sampler, add_model_arguments, make_noise, save_sheet
 
 # Nine columns; each is drawn from the same noise at every step count.
 PROMPTS = [
@@ -30,7 +30,7 @@ def main():
     arguments = parser.parse_args()
     sampler = Sampler.from_arguments(arguments)
     rows = [
-        sampler.images(PROMPTS, make_noise(len(PROMPTS), seed), steps, arguments.guidance_scale)
+        sampler.images(PROMPTS, make_noise(len(PROMPTS), seed), steps, Guidance.from_arguments(arguments))
         for steps, seed in zip(arguments.steps, arguments.seeds)
     ]
     save_sheet(torch.cat(rows), len(PROMPTS), arguments.out)

@@ -1,5 +1,6 @@
 """Draws pictures from the PyTorch weights with diffusers' DDIM, many prompts at once."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -7,17 +8,34 @@ import torch
 from PIL import Image
 
 from autoencoder import LATENT_CHANNELS, load_autoencoder
-from networks import LATENT_SIZE, load_diffusion, make_scheduler
+from networks import LATENT_SIZE, SCHEDULER, load_diffusion, make_scheduler
 from tokenizer import load_tokenizer, tokenize
 
-GUIDANCE_SCALE = 5.0
+
+@dataclass
+class Guidance:
+    """Classifier-free guidance from pure noise on, until the share `stop` of the noise schedule (Kynkäänniemi et al. 2024)."""
+
+    scale: float = 5.0
+    stop: float = 0.4
+
+    @classmethod
+    def from_arguments(cls, arguments):
+        return cls(arguments.guidance_scale, arguments.guidance_stop)
+
+    def is_on(self, timestep):
+        return 1 - int(timestep) / SCHEDULER["num_train_timesteps"] < self.stop - 1e-9
+
+    def combine(self, unconditional, conditional):
+        return unconditional + self.scale * (conditional - unconditional)
 
 
 def add_model_arguments(parser):
     parser.add_argument("--tokenizer", type=Path, required=True)
     parser.add_argument("--autoencoder", type=Path, required=True, help="file written by encode_latents.py")
     parser.add_argument("--diffusion", type=Path, required=True, help="checkpoint of train_diffusion.py")
-    parser.add_argument("--guidance-scale", type=float, default=GUIDANCE_SCALE)
+    parser.add_argument("--guidance-scale", type=float, default=Guidance.scale)
+    parser.add_argument("--guidance-stop", type=float, default=Guidance.stop, help="share of the noise schedule, 0 to 1")
     parser.add_argument("--device", default="cpu")
 
 
@@ -41,7 +59,7 @@ class Sampler:
         return tokenize(self.tokenizer, prompts).to(self.device)
 
     @torch.inference_mode()
-    def latents(self, prompts, noise, steps, guidance_scale, batch=64):
+    def latents(self, prompts, noise, steps, guidance, batch=64):
         """noise (len(prompts), LATENT_CHANNELS, LATENT_SIZE, LATENT_SIZE) -> latents of the same shape."""
         parts = []
         for begin in range(0, len(prompts), batch):
@@ -53,10 +71,13 @@ class Sampler:
                 empty = self.diffusion.encode_text(self.ids([""])).expand_as(text)
             context = torch.cat([empty, text])
             for timestep in scheduler.timesteps:
+                is_guided = guidance.is_on(timestep)
                 with self._precision():
-                    both = self.diffusion.unet(torch.cat([x, x]), timestep, context).sample
-                unconditional, conditional = both.float().chunk(2)
-                prediction = unconditional + guidance_scale * (conditional - unconditional)
+                    prediction = self.diffusion.unet(
+                        torch.cat([x, x]) if is_guided else x, timestep, context if is_guided else text
+                    ).sample.float()
+                if is_guided:
+                    prediction = guidance.combine(*prediction.chunk(2))
                 x = scheduler.step(prediction, timestep, x).prev_sample
             parts.append(x)
         return torch.cat(parts)
@@ -68,8 +89,8 @@ class Sampler:
             parts = [self.autoencoder.decode(part).float() for part in latents.split(batch)]
         return torch.cat(parts).clamp(-1, 1)
 
-    def images(self, prompts, noise, steps, guidance_scale):
-        return self.decode(self.latents(prompts, noise, steps, guidance_scale))
+    def images(self, prompts, noise, steps, guidance):
+        return self.decode(self.latents(prompts, noise, steps, guidance))
 
 
 def make_noise(count, seed):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from render import load_scenes
-from sampling import Sampler, add_model_arguments, make_noise, to_uint8
+from sampling import Guidance, Sampler, add_model_arguments, make_noise, to_uint8
 
 FEW_STEPS = [4, 5, 6, 8, 10, 14, 20]
 FULL_STEPS = 50
@@ -20,7 +20,7 @@ def draw(arguments, captions, steps, seed):
     torch.set_num_threads(1)
     noise = make_noise(len(captions), seed)
     sampler = Sampler.from_arguments(arguments)
-    few, full = (sampler.images(captions, noise, count, arguments.guidance_scale) for count in (steps, FULL_STEPS))
+    few, full = (sampler.images(captions, noise, count, Guidance.from_arguments(arguments)) for count in (steps, FULL_STEPS))
     return to_uint8(few), to_uint8(full)
 
 

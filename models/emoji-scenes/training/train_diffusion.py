@@ -11,11 +11,13 @@ from training_loop import Task, add_arguments, options_from, train
 
 HELD_OUT = 512
 SIGNAL_TO_NOISE_LIMIT = 5.0
+# From this timestep on the network decides what is where; below it draws.
+HIGH_NOISE = 400
 
 
 class DiffusionTask(Task):
-    def __init__(self, data, tokenizer, text_dropout, start):
-        self.data, self.start, self.text_dropout = data, start, text_dropout
+    def __init__(self, data, tokenizer, text_dropout, start, high_noise_share):
+        self.data, self.start, self.text_dropout, self.high_noise_share = data, start, text_dropout, high_noise_share
         tokens = load_tokenizer(tokenizer)
         self.vocabulary_size = len(tokens)
         self.empty_prompt = tokenize(tokens, [""])
@@ -46,8 +48,13 @@ class DiffusionTask(Task):
     def loss(self, network, batch, progress):
         chosen = torch.randint(HELD_OUT, len(self.ids), (batch,))
         ids = torch.where(torch.rand(batch, 1) < self.text_dropout, self.empty_prompt, self.ids[chosen])
-        # Stratified: one timestep from each of `batch` equal ranges.
-        timesteps = ((torch.arange(batch) + torch.rand(batch)) * (1000 / batch)).long().clamp(max=999)
+        # Stratified: one timestep from each of `batch` ranges of equal probability.
+        position = (torch.arange(batch) + torch.rand(batch)) / batch
+        low = 1 - self.high_noise_share
+        timesteps = torch.where(
+            position < low, position / low * HIGH_NOISE, HIGH_NOISE + (position - low) / (1 - low) * (1000 - HIGH_NOISE)
+        )
+        timesteps = timesteps.long().clamp(max=999)
         latents = self.latents[chosen]
         return self._example_losses(network, latents, ids, timesteps, torch.randn(latents.shape)).mean()
 
@@ -72,9 +79,12 @@ def main():
     parser.add_argument("--tokenizer", type=Path, required=True)
     parser.add_argument("--text-dropout", type=float, default=0.1)
     parser.add_argument("--start", type=Path, help="checkpoint whose averaged weights to start from")
+    parser.add_argument(
+        "--high-noise-share", type=float, default=1 - HIGH_NOISE / 1000, help=f"of examples at timesteps from {HIGH_NOISE} on"
+    )
     add_arguments(parser, minutes=60.0, batch=64)
     arguments = parser.parse_args()
-    task = DiffusionTask(arguments.data, arguments.tokenizer, arguments.text_dropout, arguments.start)
+    task = DiffusionTask(arguments.data, arguments.tokenizer, arguments.text_dropout, arguments.start, arguments.high_noise_share)
     train(task, options_from(arguments))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import Sequence
 
-_MEASURES = ("psnr", "latent_error", "network_calls", "partial_calls", "denoise_ms", "lpips")
+_MEASURES = ("psnr", "latent_error", "network_calls", "partial_calls", "predictions", "denoise_ms", "lpips")
 
 
 def interval(values: Sequence[float | None]) -> dict[str, float | None]:

@@ -1,0 +1,84 @@
+"""Guidance in a part of the noise schedule, against a loop of its own on ONNX Runtime."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+import pytest
+
+import adadiff
+
+SCALE = 6.0
+
+
+@pytest.fixture(scope="module")
+def networks(pipeline_folder):
+    names = ("text_encoder", "unet")
+    return {name: onnxruntime.InferenceSession(str(pipeline_folder / name / "model.onnx")) for name in names}
+
+
+def reference(networks, pipeline, prompt, latents, steps, start, stop):
+    """DDIM (Song et al. 2021) with leading spacing and offset 1; guidance where start <= 1 - t / 1000 < stop."""
+
+    def encode(text):
+        ids = pipeline.tokenize(text)["input_ids"]
+        graph_input = networks["text_encoder"].get_inputs()[0]
+        kind = np.int32 if "int32" in graph_input.type else np.int64
+        return networks["text_encoder"].run(["last_hidden_state"], {graph_input.name: ids.astype(kind)})[0]
+
+    def predict(x, timestep, states):
+        graph_input = networks["unet"].get_inputs()[1]
+        kind = {"tensor(int64)": np.int64, "tensor(float)": np.float32}[graph_input.type]
+        step = np.full([1 if isinstance(d, (int, str)) else d for d in graph_input.shape], timestep, kind)
+        feeds = {"sample": x.astype(np.float32), graph_input.name: step, "encoder_hidden_states": states}
+        return networks["unet"].run(None, feeds)[0].astype(np.float64)
+
+    signal = np.cumprod(1 - np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2)
+    conditional, empty = encode(prompt), encode("")
+    x, guided = latents.astype(np.float64), []
+    for timestep in (np.arange(steps) * (1000 // steps))[::-1] + 1:
+        noise = predict(x, timestep, conditional)
+        progress = 1 - timestep / 1000
+        guided.append(bool(progress >= start and (stop == 1 or progress < stop)))
+        if guided[-1]:
+            unguided = predict(x, timestep, empty)
+            noise = unguided + SCALE * (noise - unguided)
+        now, previous = signal[timestep], signal[max(0, timestep - 1000 // steps)]
+        original = (x - (1 - now) ** 0.5 * noise) / now**0.5
+        x = previous**0.5 * original + (1 - previous) ** 0.5 * noise
+    return x, guided
+
+
+@pytest.mark.parametrize("batching", ["joint", "separate"])
+@pytest.mark.parametrize(("start", "stop"), [(0.0, 1.0), (0.0, 0.4), (0.25, 0.75), (0.3, 1.0), (0.5, 0.5)])
+def test_guidance_interval(networks, pipeline, batching, start, stop):
+    latents = np.random.default_rng(5).standard_normal((1, 4, 8, 8)).astype(np.float32)
+    expected, guided = reference(networks, pipeline, "two cats", latents, 10, start, stop)
+    made = pipeline(
+        "two cats", steps=10, latents=latents, guidance_scale=SCALE, guidance_start=start, guidance_stop=stop,
+        guidance_batching=batching, decode=False,
+    )  # fmt: skip
+    # Ten steps of single precision networks; guidance multiplies their rounding by 11.
+    assert np.linalg.norm(made.latents - expected) / np.linalg.norm(expected) < 1e-4
+    assert [step["guided"] for step in made.report["steps"]] == guided
+    assert made.report["predictions"] == 10 + sum(guided)
+    assert (made.report["guidance_start"], made.report["guidance_stop"]) == (start, stop)
+
+
+def test_skip_rules_begin_anew_where_guidance_ends(pipeline):
+    options = {"steps": 12, "seed": 3, "guidance_scale": SCALE, "guidance_stop": 0.5, "scheduler": "ddim"}
+    report = pipeline("a cat", skip="every:n=4", **options).report
+    switch = [step["guided"] for step in report["steps"]].index(False)
+    assert 0 < switch < 11
+    assert report["steps"][switch]["action"] == "run" and report["steps"][switch]["reason"] == "guidance"
+    partial = pipeline("a cat", cache="deepcache:interval=12,branch=1", **options).report
+    assert [i for i, step in enumerate(partial["steps"]) if step["action"] == "run"] == [0, switch]
+    replayed = pipeline("a cat", skip=f"fixed-mask:mask={report['mask']},order=1", **options)
+    assert replayed.report["mask"] == report["mask"]
+
+
+def test_an_interval_that_ends_before_it_starts_is_refused(pipeline):
+    with pytest.raises(adadiff.OutOfRange, match="guidance_start"):
+        pipeline("x", steps=2, guidance_start=0.6, guidance_stop=0.5)
+    with pytest.raises(adadiff.OutOfRange, match="guidance_stop"):
+        pipeline("x", steps=2, guidance_stop=1.5)
