@@ -93,38 +93,42 @@ func winogradInput(
 }
 
 @inline(__always)
-private func transformWeights(_ g0: V, _ g1: V, _ g2: V, _ store: (Int, V) -> Void) {
-  store(0, g0)
+private func transformWeights(_ g0: V, _ g1: V, _ g2: V) -> (V, V, V, V, V, V) {
   let third = csimd_splat(-1.0 / 3)
   let e1 = csimd_fma(g0, csimd_splat(-2.0 / 3), g2 * third)
-  store(1, csimd_fma(g1, csimd_splat(-2 * pointA / 3), e1))
-  store(2, csimd_fma(g1, csimd_splat(2 * pointA / 3), e1))
   let e2 = csimd_fma(g2, csimd_splat(1.0 / 3), g0 * csimd_splat(1.0 / 6))
-  store(3, csimd_fma(g1, csimd_splat(pointB / 6), e2))
-  store(4, csimd_fma(g1, csimd_splat(-pointB / 6), e2))
-  store(5, g2)
+  return (
+    g0, csimd_fma(g1, csimd_splat(-2 * pointA / 3), e1), csimd_fma(g1, csimd_splat(2 * pointA / 3), e1),
+    csimd_fma(g1, csimd_splat(pointB / 6), e2), csimd_fma(g1, csimd_splat(-pointB / 6), e2), g2
+  )
 }
 
-func winogradWeights(
-  _ panel: In, _ tapStride: Int, _ depth: Int, _ u: Out, _ frequencyStride: Int, _ scratch: Out
-) {
+/// Both passes in registers: 18 values between them.
+func winogradWeights(_ panel: In, _ tapStride: Int, _ depth: Int, _ u: Out, _ frequencyStride: Int) {
   for k in 0..<depth {
     for half in 0..<2 {
       let offset = k &* tileColumns &+ half &* lanes
-      for row in 0..<3 {
-        let p = panel + (3 &* row &* tapStride &+ offset)
-        let t = scratch + row &* 6 &* lanes
-        transformWeights(csimd_load(p), csimd_load(p + tapStride), csimd_load(p + 2 &* tapStride)) {
-          csimd_store(t + $0 &* lanes, $1)
-        }
+      @inline(__always) func row(_ index: Int) -> (V, V, V, V, V, V) {
+        let p = panel + (3 &* index &* tapStride &+ offset)
+        return transformWeights(csimd_load(p), csimd_load(p + tapStride), csimd_load(p + 2 &* tapStride))
       }
-      for column in 0..<6 {
-        let t = scratch + column &* lanes
-        let to = u + (column &* frequencyStride &+ offset)
-        transformWeights(csimd_load(t), csimd_load(t + 6 &* lanes), csimd_load(t + 12 &* lanes)) {
-          csimd_store(to + $0 &* 6 &* frequencyStride, $1)
-        }
+      @inline(__always) func column(_ index: Int, _ g0: V, _ g1: V, _ g2: V) {
+        let to = u + (index &* frequencyStride &+ offset)
+        let t = transformWeights(g0, g1, g2)
+        csimd_store(to, t.0)
+        csimd_store(to + 6 &* frequencyStride, t.1)
+        csimd_store(to + 12 &* frequencyStride, t.2)
+        csimd_store(to + 18 &* frequencyStride, t.3)
+        csimd_store(to + 24 &* frequencyStride, t.4)
+        csimd_store(to + 30 &* frequencyStride, t.5)
       }
+      let (a, b, c) = (row(0), row(1), row(2))
+      column(0, a.0, b.0, c.0)
+      column(1, a.1, b.1, c.1)
+      column(2, a.2, b.2, c.2)
+      column(3, a.3, b.3, c.3)
+      column(4, a.4, b.4, c.4)
+      column(5, a.5, b.5, c.5)
     }
   }
 }

@@ -19,13 +19,10 @@ package struct WinogradKernels: Sendable {
       UnsafePointer<Float>, Int, Int, Int, Int, Int, Int, Int, UnsafeMutablePointer<Float>, Int, Int, Int, Int,
       UnsafeMutablePointer<Float>
     ) -> Void
-  /// `(panel, tapStride, depth, u, frequencyStride, scratch)`: transforms `depth` rows of one packed panel of 3×3 weights.
+  /// `(panel, tapStride, depth, u, frequencyStride)`: transforms `depth` rows of one packed panel of 3×3 weights.
   /// Tap t of row k lies at `panel[t * tapStride + k * tileColumns]`, frequency f at
   /// `u[f * frequencyStride + k * tileColumns]`.
-  package var weights:
-    @convention(c) (
-      UnsafePointer<Float>, Int, Int, UnsafeMutablePointer<Float>, Int, UnsafeMutablePointer<Float>
-    ) -> Void
+  package var weights: @convention(c) (UnsafePointer<Float>, Int, Int, UnsafeMutablePointer<Float>, Int) -> Void
   /// `(m, frequencyStride, rows, columns, channels, y, pixelStride, lineStride, bias, residual, activation, scratch)`: the
   /// first rows × columns pixels of a square of outputs: activation(transformed + bias + residual). `residual` has the
   /// strides of `y`; nil bias and residual are skipped.
@@ -42,9 +39,7 @@ package struct WinogradKernels: Sendable {
         UnsafeMutablePointer<Float>
       ) -> Void,
     weights:
-      @convention(c) (
-        UnsafePointer<Float>, Int, Int, UnsafeMutablePointer<Float>, Int, UnsafeMutablePointer<Float>
-      ) -> Void,
+      @convention(c) (UnsafePointer<Float>, Int, Int, UnsafeMutablePointer<Float>, Int) -> Void,
     output:
       @convention(c) (
         UnsafePointer<Float>, Int, Int, Int, Int, UnsafeMutablePointer<Float>, Int, Int, UnsafePointer<Float>?,

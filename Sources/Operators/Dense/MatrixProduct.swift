@@ -51,6 +51,8 @@ struct MatrixProduct {
 
     /// Bytes of B that are worth keeping in the last-level cache while the rows go by.
     private static let panelByteLimit = 4 << 20
+    /// Bytes of B that a core keeps in its second-level cache beside a piece of A.
+    private static let ownByteLimit = 512 << 10
 
     /// `depth` counts words. `rowLimit`: at most so many rows in a task, with one block of K at a time.
     init(rows: Int, depth: Int, panels: Int, threads: Int, kernels: KernelTable, rowLimit: Int? = nil) {
@@ -61,6 +63,10 @@ struct MatrixProduct {
       var limit = rowLimit ?? MatrixProduct.blockRowLimit(kernels)
       if rowLimit == nil, rows > limit {
         limit = max(g.tileRows, held / min(depthBlocks, MatrixProduct.chunkLimit) / g.tileRows * g.tileRows)
+      }
+      // B close to every core: tasks are pieces of the rows, and no row is packed twice.
+      if rowLimit == nil, 4 * panels * depth * g.tileColumns <= Self.ownByteLimit, rows > 4 * threads * g.tileRows {
+        limit = min(limit, tiles((rows + 4 * threads - 1) / (4 * threads)))
       }
       var blocks = max(1, (rows + limit - 1) / limit)
       // A whole number of rounds for all threads, where that does not make the blocks small.

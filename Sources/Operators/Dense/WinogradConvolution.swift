@@ -27,9 +27,9 @@ struct WinogradConvolution {
   private let depthBlocks: Int
   private let panels: Int
 
-  /// Words of channels whose transformed weights one task keeps: 36 · 128 · 32 floats are 590 KB, within a 1 MB
-  /// second-level cache.
-  private static let weightDepth = 128
+  /// Words of channels whose transformed weights one task keeps: 36 · 64 · 32 floats are 295 KB, which with a panel's
+  /// products stay in a 1 MB second-level cache.
+  private static let weightDepth = 64
   /// Bytes of V that a block may have: they are read once per panel and should stay in a share of the last-level cache.
   private static let blockByteLimit = 7 << 20
   /// Tiles of a block: 36 · 96 · 32 products are 440 KB, so that they and the weights stay in the second-level cache.
@@ -250,7 +250,7 @@ struct WinogradConvolution {
       let channel = k * arithmetic.elementsPerWord
       transformWeights(
         weights, panel: panel, channel: channel,
-        count: min(depth * arithmetic.elementsPerWord, shape.inChannels - channel), u, vectors, after)
+        count: min(depth * arithmetic.elementsPerWord, shape.inChannels - channel), u, after)
       for frequency in 0..<WinogradKernels.frequencies {
         kernel(
           count, columns, depth, v + block * inputBlockStride + frequency * inputFrequencyStride + within,
@@ -275,13 +275,13 @@ struct WinogradConvolution {
   /// The transformed weights of some channels of one panel. `piece`: room for widened weights and for rounding.
   private func transformWeights(
     _ weights: PackedMatrix, panel: Int, channel: Int, count: Int, _ u: UnsafeMutablePointer<Float>,
-    _ vectors: UnsafeMutablePointer<Float>, _ piece: UnsafeMutablePointer<Float>
+    _ piece: UnsafeMutablePointer<Float>
   ) {
     let tile = kernels.gemm.tileColumns
     if format == .float32 {
       kernels.winograd.weights(
         weights.panels + panel * weights.panelStride + channel * tile, shape.inChannels * tile, count, u,
-        weightFrequencyStride, vectors)
+        weightFrequencyStride)
       return
     }
     let rounding = piece + 9 * pieceFloatCount
@@ -292,10 +292,10 @@ struct WinogradConvolution {
           panel: panel, first: tap * shape.inChannels + channel + first, count: rows, to: piece + tap * pieceFloatCount)
       }
       if arithmetic == .float32 {
-        kernels.winograd.weights(piece, pieceFloatCount, rows, u + first * tile, weightFrequencyStride, vectors)
+        kernels.winograd.weights(piece, pieceFloatCount, rows, u + first * tile, weightFrequencyStride)
         continue
       }
-      kernels.winograd.weights(piece, pieceFloatCount, rows, rounding, roundedWeightStride, vectors)
+      kernels.winograd.weights(piece, pieceFloatCount, rows, rounding, roundedWeightStride)
       for frequency in 0..<WinogradKernels.frequencies {
         kernels.narrow.packPairs(
           rounding + frequency * roundedWeightStride, rows,
