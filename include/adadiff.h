@@ -268,7 +268,7 @@ typedef int32_t (*adadiff_score_callback)(adadiff_scoring *scoring, void *user);
  *    run      guidance_start     float   0…1, guidance is off before this share of the noise schedule (0: pure noise;
  *                                        default: the pipeline's own, else 0). Kynkäänniemi et al. 2024
  *    run      guidance_stop      float   0…1, guidance is off from this share on (1: the clean picture; default: the
- *                                        pipeline's own, else 1); a call without guidance costs half
+ *                                        pipeline's own, else 1); a call without guidance makes one prediction, not two
  *    run      guidance_rescale   float   0…1, share of the standard deviation correction (default 0)
  *    run      guidance_batching  string  "joint": one network call per step, "separate": two, "auto" (default)
  *    run      seed               int     0…2^63-1; equals torch's manual_seed; "auto" (default) draws one and reports it

@@ -1,5 +1,6 @@
 import Glibc
 import Support
+import Synchronization
 
 /// Makes the policies that runs ask for by name, and keeps them: a table or network is read once.
 public final class StepPolicyFactory: Sendable {
@@ -8,7 +9,7 @@ public final class StepPolicyFactory: Sendable {
   private let pool: ThreadPool?
   /// The pipeline's own.
   public let learned: LearnedStepPolicy?
-  private let made = Protected<[PolicyKey: any StepPolicy]>([:])
+  private let made = Mutex<[PolicyKey: any StepPolicy]>([:])
 
   private struct PolicyKey: Hashable {
     var name: String

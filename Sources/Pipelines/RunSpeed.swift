@@ -1,21 +1,19 @@
 import Support
 
-/// What decides how long a network call takes: the latents and whether it is made for two predictions.
+/// What decides how long a network call of one kind takes.
 struct RunForm: Hashable, Sendable {
   var latentShape: [Int]
-  var isGuided: Bool
   var batching: GuidanceBatching
 
-  init(_ plan: RunPlan, isGuided: Bool) {
+  init(_ plan: RunPlan) {
     latentShape = plan.latentShape
-    self.isGuided = isGuided
     batching = plan.options.guidanceBatching
   }
 }
 
 /// What the parts of a run take on this machine, now.
 struct RunSpeed: Sendable {
-  /// One prediction, guided and not; what a run never made is nil.
+  /// One call, guided and not; nil: not known yet.
   var guidedCallMilliseconds: Double?
   var plainCallMilliseconds: Double?
   /// One picture.

@@ -75,7 +75,7 @@ struct Run {
         rescale: plan.options.guidanceRescale, batching: plan.options.guidanceBatching, options: runOptions)
     }
     if plan.options.deadlineMilliseconds > 0 {
-      decision = try limited(decision, isGuided: isGuided, predictor: { try predictor(plan.options.count) })
+      decision = try limited(decision, predictor: { try predictor(plan.options.count) })
     }
     let scheduler = try makeScheduler(steps: decision.steps)
     let skip = try SkipRun(
@@ -84,7 +84,7 @@ struct Run {
       makeScheduler: { [decision] in try makeScheduler(steps: decision.steps) })
     let (latents, steps) = try denoise(scheduler, predictor: predictor, skip: skip)
     let images = plan.options.decode ? try decode(latents) : []
-    remember(steps, form: RunForm(plan, isGuided: isGuided))
+    remember(steps)
     let report = GenerationReport(
       seed: plan.seed, scheduler: scheduler.className, precision: pipeline.precision, width: plan.width,
       height: plan.height,
@@ -246,11 +246,11 @@ struct Run {
   /// The decision with no more steps than the deadline leaves time for, by the speed of earlier runs of this form, else
   /// by a short measurement.
   private func limited(
-    _ decision: StepDecision, isGuided: Bool, predictor: () throws -> GuidedPredictor
+    _ decision: StepDecision, predictor: () throws -> GuidedPredictor
   ) throws -> StepDecision {
     try timed(.policy) {
       let deadline = plan.options.deadlineMilliseconds
-      let form = RunForm(plan, isGuided: isGuided)
+      let form = RunForm(plan)
       let kinds = try Set([1, decision.steps].flatMap { try guidedCalls(makeScheduler(steps: $0)) })
       let known = pipeline.speeds.withLock { $0[form] }.flatMap { $0.milliseconds(kinds) == nil ? nil : $0 }
       let speed = try known ?? measuredSpeed(predictor(), kinds: kinds)
@@ -304,18 +304,23 @@ struct Run {
   }
 
   /// Keeps what this run took for the deadlines of later ones.
-  private func remember(_ steps: [StepRecord], form: RunForm) {
+  private func remember(_ steps: [StepRecord]) {
     guard plan.options.decode else { return }
     func mean(isGuided: Bool) -> Double? {
       // The first call of a kind also makes its plan.
       let calls = steps.filter { $0.action == .run && $0.isGuided == isGuided }.dropFirst().map(\.milliseconds)
       return calls.isEmpty ? nil : calls.reduce(0, +) / Double(calls.count)
     }
-    let speed = RunSpeed(
-      guidedCallMilliseconds: mean(isGuided: true), plainCallMilliseconds: mean(isGuided: false),
-      decodeMilliseconds: (times.milliseconds[.decode] ?? 0) / Double(plan.options.count))
-    guard speed.guidedCallMilliseconds != nil || speed.plainCallMilliseconds != nil else { return }
-    pipeline.speeds.withLock { $0[form] = speed }
+    let (guided, plain) = (mean(isGuided: true), mean(isGuided: false))
+    guard guided != nil || plain != nil else { return }
+    let decoding = (times.milliseconds[.decode] ?? 0) / Double(plan.options.count)
+    pipeline.speeds.withLock {
+      var speed = $0[RunForm(plan)] ?? RunSpeed(decodeMilliseconds: decoding)
+      speed.guidedCallMilliseconds = guided ?? speed.guidedCallMilliseconds
+      speed.plainCallMilliseconds = plain ?? speed.plainCallMilliseconds
+      speed.decodeMilliseconds = decoding
+      $0[RunForm(plan)] = speed
+    }
   }
 
   private func decode(_ latents: Tensor) throws -> [Tensor] {

@@ -3,6 +3,7 @@ import Glibc
 import Graph
 import Runtime
 import Support
+import Synchronization
 
 /// Text to image with Stable Diffusion 1.x and 2.x: the weights and settings of one pipeline folder.
 ///
@@ -19,7 +20,7 @@ public final class StableDiffusionPipeline: Sendable {
   let policy: LearnedStepPolicy?
   let policies: StepPolicyFactory
   /// What runs of each form took on this machine.
-  let speeds = Protected<[RunForm: RunSpeed]>([:])
+  let speeds = Mutex<[RunForm: RunSpeed]>([:])
   /// Things a user wants to know although the pipeline works.
   public let warnings: [String]
 

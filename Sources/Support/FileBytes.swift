@@ -21,15 +21,13 @@ public enum FileBytes {
   /// Writes `bytes` to `path`, replacing what was there; a failed write removes the partial file (a device
   /// or pipe stays).
   public static func write(_ bytes: [UInt8], to path: String) throws(Failure) {
-    guard let file = fopen(path, "wb") else {
-      let status: Status = errno == ENOENT || errno == ENOTDIR ? .notFound : .io
-      throw Failure(status, "cannot write: \(errorText(errno))", file: path)
-    }
-    let written = fwrite(bytes, 1, bytes.count, file)
-    let reason = errno
-    guard fclose(file) == 0, written == bytes.count else {
+    guard let file = fopen(path, "wb") else { throw WholeFile.failure(path, errno) }
+    var code = fwrite(bytes, 1, bytes.count, file) == bytes.count ? 0 : errno
+    // A full disk may show only when what is buffered is written.
+    if fclose(file) != 0, code == 0 { code = errno }
+    guard code == 0 else {
       removeRegularFile(path)
-      throw Failure(.io, "cannot write: \(errorText(reason))", file: path)
+      throw WholeFile.failure(path, code)
     }
   }
 

@@ -23,26 +23,8 @@ public enum PolicyWork {
   }
 
   static func trainingOptions(_ options: NamedOptions) -> TrainingOptions {
-    let work = options.policyWork
-    var training = TrainingOptions()
-    training.estimator = GradientEstimator(rawValue: work.estimator) ?? .reinforce
-    training.baseline = RewardBaseline(rawValue: work.baseline) ?? .none
-    training.entropyWeight = work.entropyWeight
-    training.epochs = work.epochs
-    training.batch = work.batch
-    training.learningRate = work.learningRate
-    training.weightDecay = work.weightDecay
-    training.dropout = work.dropout
+    var training = options.policyWork.training
     training.seed = options.generation.seed ?? 0
-    training.heldOutShare = work.heldOutShare
-    training.patience = work.patience
-    training.checkpointEvery = work.checkpointEvery
-    training.resume = work.resume
-    training.layers = work.layers
-    training.heads = work.heads
-    training.feedForward = work.feedForward
-    training.headHidden = work.headHidden
-    training.microbatch = work.microbatch
     return training
   }
 

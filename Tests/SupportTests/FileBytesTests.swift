@@ -22,9 +22,12 @@ import Testing
     }
   }
 
-  /// A full device: the write fails, the device stays.
-  @Test func fullDeviceIsAnError() {
-    #expect { try FileBytes.write([1, 2, 3], to: "/dev/full") } throws: { ($0 as? Failure)?.status == .io }
+  /// A full device, seen at once or only when the buffer is written: the reason is named, the device stays.
+  @Test(arguments: [3, 1 << 20]) func fullDeviceIsAnError(count: Int) {
+    #expect { try FileBytes.write([UInt8](repeating: 1, count: count), to: "/dev/full") } throws: {
+      let failure = $0 as? Failure
+      return failure?.status == .io && failure?.message.contains(String(cString: strerror(ENOSPC))) == true
+    }
     #expect(access("/dev/full", F_OK) == 0)
   }
 }

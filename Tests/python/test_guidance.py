@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -82,3 +85,33 @@ def test_an_interval_that_ends_before_it_starts_is_refused(pipeline):
         pipeline("x", steps=2, guidance_start=0.6, guidance_stop=0.5)
     with pytest.raises(adadiff.OutOfRange, match="guidance_stop"):
         pipeline("x", steps=2, guidance_stop=1.5)
+
+
+def with_policy(pipeline_folder, folder, **settings):
+    """A copy of the pipeline whose policy.json has other settings."""
+    shutil.copytree(pipeline_folder, folder)
+    path = folder / "policy" / "policy.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **settings}))
+    return folder
+
+
+def test_the_pipeline_s_own_interval_is_the_default(pipeline_folder, tmp_path):
+    own = adadiff.Pipeline(with_policy(pipeline_folder, tmp_path / "own", guidance_start=0.25, guidance_stop=0.75))
+    assert (own.info["guidance_start"], own.info["guidance_stop"]) == (0.25, 0.75)
+    plain, spelled = own("a cat", steps=8, seed=1), own("a cat", steps=8, seed=1, guidance_start=0.25, guidance_stop=0.75)
+    assert (plain.latents == spelled.latents).all()
+    guided = [step["guided"] for step in plain.report["steps"]]
+    assert guided == [0.25 <= 1 - step["timestep"] / 1000 < 0.75 for step in plain.report["steps"]] and 0 < sum(guided) < 8
+    assert all(step["guided"] for step in own("a cat", steps=8, guidance_start=0, guidance_stop=1).report["steps"])
+
+
+def test_a_policy_with_an_impossible_interval_is_named(pipeline_folder, tmp_path):
+    with pytest.raises(adadiff.Corrupt, match="guidance_stop"):
+        adadiff.Pipeline(with_policy(pipeline_folder, tmp_path / "bad", guidance_stop=1.5))
+
+
+def test_a_rule_measures_anew_where_guidance_ends(pipeline):
+    """SADA's criterion looks at three noise predictions; those of before the switch are another function's."""
+    report = pipeline("a cat", steps=20, seed=3, guidance_scale=SCALE, guidance_stop=0.5, scheduler="ddim", skip="sada").report
+    switch = [step["guided"] for step in report["steps"]].index(False)
+    assert [step["reason"] for step in report["steps"]][switch : switch + 3] == ["guidance", "warm_up", "warm_up"]

@@ -87,6 +87,11 @@ public struct SkipHistory: Sendable {
     self.logSNR = logSNR
   }
 
+  /// Forgets what was measured of the network's outputs.
+  public mutating func forgetOutputs() {
+    (outputSize, outputChange, inputChangeAtRun, predictionError, curvature) = (nil, nil, nil, nil, nil)
+  }
+
   /// Calls since the network last ran, this one not counted; 0 directly after a run.
   public var skippedInARow: Int { actions.reversed().prefix { $0 == .reuse || $0 == .extrapolate }.count }
   /// Calls in which the network ran, wholly or partly.

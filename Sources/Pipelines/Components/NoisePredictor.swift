@@ -95,7 +95,7 @@ struct NoisePredictor: Sendable {
   }
 
   /// `sample` float32 (batch, channels, height, width) to a float32 prediction of the same shape. `stream` numbers the
-  /// calls of one step, each of which has a feature of its own in the cache.
+  /// kinds of call of a run (with the prompt alone, for guidance), each of which has a feature of its own in the cache.
   func predict(
     sample: Tensor, timestep: Double, states: Tensor, condition: Tensor?, part: NetworkPart = .whole,
     stream: Int = 0, options: RunOptions

@@ -1,38 +1,37 @@
 extension NamedOptions {
   /// Options of collecting, training and evaluating step policies; these calls also read those of scope run.
   static let policyTable: [OptionDescription] = [
-    string(
-      "train_estimator", .policy, \.policyWork.estimator, default: "reinforce", choices: ["reinforce", "expected"],
+    choice(
+      "train_estimator", .policy, \.policyWork.training.estimator,
       "Gradient from one drawn action per prompt, or from the exact expectation over all of them."),
-    string(
-      "train_baseline", .policy, \.policyWork.baseline, default: "none",
-      choices: ["none", "batch", "moving", "greedy"], "What is subtracted from the rewards of drawn actions."),
+    choice(
+      "train_baseline", .policy, \.policyWork.training.baseline, "What is subtracted from the rewards of drawn actions."),
     float(
-      "train_entropy_weight", .policy, \.policyWork.entropyWeight, 0...1000, "Weight of the entropy at the beginning."),
-    int("train_epochs", .policy, \.policyWork.epochs, 0...1_000_000, default: 200, "Passes over the training prompts."),
-    int("train_batch", .policy, \.policyWork.batch, 1...1_000_000, default: 256, "Prompts per update."),
+      "train_entropy_weight", .policy, \.policyWork.training.entropyWeight, 0...1000, "Weight of the entropy at the beginning."),
+    int("train_epochs", .policy, \.policyWork.training.epochs, 0...1_000_000, default: 200, "Passes over the training prompts."),
+    int("train_batch", .policy, \.policyWork.training.batch, 1...1_000_000, default: 256, "Prompts per update."),
     float(
-      "train_learning_rate", .policy, \.policyWork.learningRate, 0...1e9, default: "1e-05", "Step size of Adam."),
-    float("train_weight_decay", .policy, \.policyWork.weightDecay, 0...1000, "Decoupled weight decay."),
-    float("train_dropout", .policy, \.policyWork.dropout, 0...0.9, "Share of features dropped in training."),
+      "train_learning_rate", .policy, \.policyWork.training.learningRate, 0...1e9, default: "1e-05", "Step size of Adam."),
+    float("train_weight_decay", .policy, \.policyWork.training.weightDecay, 0...1000, "Decoupled weight decay."),
+    float("train_dropout", .policy, \.policyWork.training.dropout, 0...0.9, "Share of features dropped in training."),
     float(
-      "train_held_out", .policy, \.policyWork.heldOutShare, 0...0.9, default: "0.1",
+      "train_held_out", .policy, \.policyWork.training.heldOutShare, 0...0.9, default: "0.1",
       "Share of prompts held out; the epoch that is best on them is kept."),
     int(
-      "train_patience", .policy, \.policyWork.patience, 0...1_000_000,
+      "train_patience", .policy, \.policyWork.training.patience, 0...1_000_000,
       "Epochs without improvement until the end; 0: all."),
     int(
-      "train_checkpoint_every", .policy, \.policyWork.checkpointEvery, 0...1_000_000, default: 10,
+      "train_checkpoint_every", .policy, \.policyWork.training.checkpointEvery, 0...1_000_000, default: 10,
       "Epochs between checkpoints; 0: only at the end."),
-    bool("train_resume", .policy, \.policyWork.resume, "Go on from the output folder's checkpoint."),
-    int("train_layers", .policy, \.policyWork.layers, 0...64, default: 3, "Self-attention layers."),
-    int("train_heads", .policy, \.policyWork.heads, 0...1024, "Attention heads; 0: by the text width."),
+    bool("train_resume", .policy, \.policyWork.training.resume, "Go on from the output folder's checkpoint."),
+    int("train_layers", .policy, \.policyWork.training.layers, 0...64, default: 3, "Self-attention layers."),
+    int("train_heads", .policy, \.policyWork.training.heads, 0...1024, "Attention heads; 0: by the text width."),
     int(
-      "train_feed_forward", .policy, \.policyWork.feedForward, 0...262_144,
+      "train_feed_forward", .policy, \.policyWork.training.feedForward, 0...262_144,
       "Feed-forward width; 0: twice the text width."),
     int(
-      "train_head_hidden", .policy, \.policyWork.headHidden, 0...262_144, "Width of the head; 0: half the text width."),
-    int("train_microbatch", .policy, \.policyWork.microbatch, 1...1_000_000, default: 64, "Prompts in memory at once."),
+      "train_head_hidden", .policy, \.policyWork.training.headHidden, 0...262_144, "Width of the head; 0: half the text width."),
+    int("train_microbatch", .policy, \.policyWork.training.microbatch, 1...1_000_000, default: 64, "Prompts in memory at once."),
     float(
       "reward_lambda", .policy, \.policyWork.qualityWeight, 0...1e9, default: "2.0",
       "Weight of the quality in the reward."),

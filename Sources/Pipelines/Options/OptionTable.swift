@@ -51,13 +51,9 @@ extension NamedOptions {
     float(
       "guidance_rescale", .run, \.generation.guidanceRescale, 0...1,
       "Share of the correction of the guided prediction's standard deviation."),
-    OptionDescription(
-      "guidance_batching", .string, .run, at: \.generation.guidanceBatching, default: "auto",
-      choices: GuidanceBatching.allCases.map(\.rawValue),
-      "joint: one network call per step for both predictions; separate: two; auto."
-    ) { value in
-      if case .text(let text) = value { GuidanceBatching(rawValue: text) } else { nil }
-    },
+    choice(
+      "guidance_batching", .run, \.generation.guidanceBatching,
+      "joint: one network call per step for both predictions; separate: two; auto."),
     OptionDescription(
       "seed", .int, .run, at: \.generation.seed, default: "auto", auto: true, bounds: 0...Int.max,
       "Seed of the noise, as torch's manual_seed; auto: drawn and reported."
@@ -159,6 +155,18 @@ extension NamedOptions {
   ) -> OptionDescription {
     OptionDescription(name, .string, scope, at: path, default: `default`, choices: choices, documentation) { value in
       if case .text(let text) = value { text } else { nil }
+    }
+  }
+
+  /// A string option whose texts are the cases of an enum.
+  static func choice<Value: RawRepresentable<String> & CaseIterable & Sendable>(
+    _ name: String, _ scope: OptionDescription.Scope, _ path: Path<Value>, _ documentation: String
+  ) -> OptionDescription {
+    OptionDescription(
+      name, .string, scope, at: path, default: NamedOptions()[keyPath: path].rawValue,
+      choices: Value.allCases.map(\.rawValue), documentation
+    ) { value in
+      if case .text(let text) = value { Value(rawValue: text) } else { nil }
     }
   }
 

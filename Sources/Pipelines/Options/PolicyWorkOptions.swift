@@ -1,23 +1,6 @@
 /// Settings of the calls that collect rewards, train and evaluate step policies. Texts are checked where they are used.
 public struct PolicyWorkOptions: Sendable {
-  // Training. Defaults are the paper's where it prints them.
-  public var estimator = "reinforce"
-  public var baseline = "none"
-  public var entropyWeight = 0.0
-  public var epochs = 200
-  public var batch = 256
-  public var learningRate = 1e-5
-  public var weightDecay = 0.0
-  public var dropout = 0.0
-  public var heldOutShare = 0.1
-  public var patience = 0
-  public var checkpointEvery = 10
-  public var resume = false
-  public var layers = 3
-  public var heads = 0
-  public var feedForward = 0
-  public var headHidden = 0
-  public var microbatch = 64
+  public var training = TrainingOptions()
 
   // Reward.
   public var qualityWeight = 2.0

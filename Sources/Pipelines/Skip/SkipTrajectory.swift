@@ -4,41 +4,6 @@ import Graph
 import Schedulers
 import Support
 
-/// A quantity at the network's calls: a fixed number of buffers, newest first.
-private final class OutputHistory {
-  let depth: Int
-  private(set) var calls: [Int] = []
-  private var slots: [Int] = []
-  private let storage: Tensor
-  private let count: Int
-
-  init(depth: Int, count: Int) throws(Failure) {
-    self.depth = depth
-    self.count = count
-    storage = try Tensor(type: .float32, shape: [depth, count])
-  }
-
-  func push(call: Int) -> UnsafeMutablePointer<Float> {
-    let slot: Int
-    if slots.count < depth {
-      slot = slots.count
-    } else {
-      slot = slots.removeLast()
-      calls.removeLast()
-    }
-    slots.insert(slot, at: 0)
-    calls.insert(call, at: 0)
-    return storage.pointer(Float.self) + slot * count
-  }
-
-  func clear() {
-    calls.removeAll(keepingCapacity: true)
-    slots.removeAll(keepingCapacity: true)
-  }
-
-  subscript(age: Int) -> UnsafeMutablePointer<Float> { storage.pointer(Float.self) + slots[age] * count }
-}
-
 /// One trajectory: an image, or all images of a run that decide together. Measures what its rule asks for, predicts
 /// skipped outputs and corrects the solver afterwards. Latents and outputs are this trajectory's part of the run's.
 final class SkipTrajectory {
@@ -131,10 +96,13 @@ final class SkipTrajectory {
     return decision
   }
 
-  /// Forgets the network's outputs: those to come are of another function. Skipped calls since the last output stay
-  /// uncorrected.
+  /// Forgets the network's outputs and what was measured of them: those to come are of another function. Skipped calls
+  /// since the last output stay uncorrected.
   func restart() {
     for history in outputs.values { history.clear() }
+    noises?.clear()
+    hasOutput = false
+    history.forgetOutputs()
     stretch = nil
     heldQuantity = nil
     skippedCalls.removeAll(keepingCapacity: true)

@@ -51,7 +51,7 @@ public struct TrainingOptions: Sendable {
 
   public init() {}
 
-  var json: JSON {
+  public var json: JSON {
     .object([
       "estimator": JSON(estimator.rawValue), "baseline": JSON(baseline.rawValue), "entropy_weight": JSON(entropyWeight),
       "epochs": JSON(epochs), "batch": JSON(batch), "learning_rate": JSON(learningRate),
