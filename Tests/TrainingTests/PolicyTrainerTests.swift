@@ -1,6 +1,7 @@
 import Adaptive
 import Foundation
 import Graph
+import Pipelines
 import Runtime
 import Support
 import Testing

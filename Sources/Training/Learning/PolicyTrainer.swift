@@ -1,4 +1,5 @@
 import Glibc
+import Pipelines
 import Support
 
 /// How a training stood after one epoch.
