@@ -112,6 +112,7 @@ def test_a_policy_with_an_impossible_interval_is_named(pipeline_folder, tmp_path
 
 def test_a_rule_measures_anew_where_guidance_ends(pipeline):
     """SADA's criterion looks at three noise predictions; those of before the switch are another function's."""
-    report = pipeline("a cat", steps=20, seed=3, guidance_scale=SCALE, guidance_stop=0.5, scheduler="ddim", skip="sada").report
+    options = {"guidance_scale": SCALE, "guidance_stop": 0.5, "scheduler": "ddim", "skip": "sada:lagrange=1"}
+    report = pipeline("a cat", steps=20, seed=3, **options).report
     switch = [step["guided"] for step in report["steps"]].index(False)
     assert [step["reason"] for step in report["steps"]][switch : switch + 3] == ["guidance", "warm_up", "warm_up"]
