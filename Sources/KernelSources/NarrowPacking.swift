@@ -137,3 +137,10 @@ func rescale(
     }
   }
 }
+
+func attentionPairs(
+  _ rows: Int, _ keys: Int, _ scores: Out, _ stride: Int, _ maxima: Out, _ sums: Out, _ results: Out, _ valueSize: Int,
+  _ pairs: Out
+) {
+  attentionPairs(rows, keys, scores, stride, maxima, sums, results, valueSize, pairs) { csimd_to_bfloat16($0, $1) }
+}

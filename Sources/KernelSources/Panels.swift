@@ -23,6 +23,9 @@ func epilogue(
           csimd_store(target + i, f(csimd_load(target + i) + csimd_load(bias + i) + csimd_load(r + i)))
           i &+= lanes
         }
+        // The next panel's, one row at a time: the hardware sees no pattern in them.
+        csimd_prefetch(r + columns)
+        csimd_prefetch(r + columns + lanes)
         if i < columns {
           let rest = columns &- i
           let sum =

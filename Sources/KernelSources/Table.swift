@@ -59,7 +59,7 @@ package func kernelTable() -> KernelTable {
     narrow: NarrowKernels(
       pairPanel: pairPanel, bytePanel: bytePanel, roundRow: toBFloat16, packPairs: packPairs, unpackPairs: unpackPairs,
       columnMagnitudes: columnMagnitudes, packBytes: packBytes, unpackBytes: unpackBytes, magnitude: magnitude,
-      quantizeRow: quantizeRow, rescale: rescale),
+      quantizeRow: quantizeRow, rescale: rescale, attentionPairs: attentionPairs),
     gemmPanel: gemmPanel,
     epilogue: epilogue,
     packPanel: packPanel,

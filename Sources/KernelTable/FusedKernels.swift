@@ -1,7 +1,7 @@
 /// Kernels that do in one pass over a block what would be several.
 package struct FusedKernels: Sendable {
-  /// `(rows, keys, scores, stride, maxima, sums, results, valueSize)`: one block of online softmax. Per row the running
-  /// maximum is updated, scores become exp(score − maximum), their sum is added to `sums`, and where the maximum grew, the
+  /// `(rows, keys, scores, stride, maxima, sums, results, valueSize)`: one block of online softmax in base 2. Per row the
+  /// running maximum is updated, scores become 2^(score − maximum), their sum is added to `sums`, and where the maximum grew, the
   /// earlier sum and the row of `results` (rows × valueSize) shrink with it. NaN in a score reaches sum and scores.
   package var attentionRows:
     @convention(c) (

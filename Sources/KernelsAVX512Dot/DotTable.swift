@@ -11,7 +11,17 @@ package func withDotProducts(_ table: KernelTable) -> KernelTable {
   result.narrow.bytePanel = bytePanel
   result.narrow.roundRow = roundRow
   result.narrow.packPairs = packPairs
+  result.narrow.attentionPairs = attentionPairs
   return result
+}
+
+private func attentionPairs(
+  _ rows: Int, _ keys: Int, _ scores: Out, _ stride: Int, _ maxima: Out, _ sums: Out, _ results: Out, _ valueSize: Int,
+  _ pairs: Out
+) {
+  attentionPairs(rows, keys, scores, stride, maxima, sums, results, valueSize, pairs) {
+    csimd_round_to_bfloat16($0, $1)
+  }
 }
 
 private func roundRow(_ x: In, _ out: UnsafeMutablePointer<UInt16>, _ count: Int) {

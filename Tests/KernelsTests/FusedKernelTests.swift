@@ -5,7 +5,7 @@ import Testing
 @testable import Kernels
 
 @Suite struct FusedKernelTests {
-  /// Two blocks of keys give the softmax of all keys.
+  /// Two blocks of keys give the softmax, in base 2, of all keys.
   @Test func attentionRows() {
     for table in Kernels.supported {
       for keys in [1, 3, 7, 15, 17, 31, 33, 63, 65] {
@@ -27,11 +27,11 @@ import Testing
           let b = (0..<keys).map { Double(second[row * stride + $0]) }
           let top = (a + b).max() ?? 0
           #expect(Double(maxima[row]) == top)
-          let early = a.reduce(0) { $0 + Glibc.exp($1 - top) }
-          let total = b.reduce(early) { $0 + Glibc.exp($1 - top) }
+          let early = a.reduce(0) { $0 + Glibc.exp2($1 - top) }
+          let total = b.reduce(early) { $0 + Glibc.exp2($1 - top) }
           #expect(abs(Double(sums[row]) - total) < 1e-6 * total)
           #expect(abs(Double(results[row * valueSize]) - early) < 1e-6 * max(early, 1e-3))
-          for i in 0..<keys { #expect(abs(Double(more[row * stride + i]) - Glibc.exp(b[i] - top)) < 5e-7) }
+          for i in 0..<keys { #expect(abs(Double(more[row * stride + i]) - Glibc.exp2(b[i] - top)) < 5e-7) }
         }
       }
     }
@@ -54,6 +54,37 @@ import Testing
       table.fused.attentionRows(1, 40, &nan, 40, &maxima, &sums, &results, 1)
       #expect(sums[0].isNaN && nan[37].isNaN)
       #expect(nan[0] == 1)
+    }
+  }
+
+  /// The same softmax; exponentials rounded to bfloat16, within that rounding and the coarser exponential's 1e-4, and zeros
+  /// up to whole words.
+  @Test func attentionPairs() {
+    for table in Kernels.supported {
+      for keys in [1, 3, 7, 15, 16, 17, 31, 33, 63, 65] {
+        let (rows, valueSize, stride) = (3, 5, 96)
+        var maxima = [Float](repeating: -3, count: rows)
+        var sums = [Float](repeating: 2, count: rows)
+        var results = [Float](repeating: 8, count: rows * valueSize)
+        let first = numbers(rows * stride, seed: 1, range: 20)
+        var scores = first
+        var pairs = [Float](repeating: .nan, count: rows * stride)
+        table.narrow.attentionPairs(rows, keys, &scores, stride, &maxima, &sums, &results, valueSize, &pairs)
+        for row in 0..<rows {
+          let line = (0..<keys).map { Double(first[row * stride + $0]) }
+          let top = max(-3, line.max() ?? 0)
+          let total = line.reduce(2 * Glibc.exp2(-3 - top)) { $0 + Glibc.exp2($1 - top) }
+          #expect(Double(maxima[row]) == top)
+          #expect(abs(Double(sums[row]) - total) < 2e-4 * total)
+          #expect(abs(Double(results[row * valueSize]) - 8 * Glibc.exp2(-3 - top)) < 1e-5)
+          for i in 0..<(keys + 1) / 2 * 2 {
+            let word = pairs[row * stride + i / 2].bitPattern
+            let value = Float(bitPattern: i % 2 == 0 ? word << 16 : word & 0xFFFF_0000)
+            let expected = i < keys ? Glibc.exp2(line[i] - top) : 0
+            #expect(abs(Double(value) - expected) <= 0.0041 * expected + 1e-37, "\(table.name) \(keys) \(i)")
+          }
+        }
+      }
     }
   }
 

@@ -15,7 +15,8 @@ public struct MaskSearch: Sendable {
   }
 
   /// The cheapest runs, first call included, for exactly `count` network calls. `cost(before, start, end)` is the cost of
-  /// skipping the calls between `start` and `end`; `end` = `calls` is the end of the run, `before` -1 at the start.
+  /// skipping the calls between `start` and `end`; `end` = `calls` is the end of the run, `before` -1 at the start; infinite where
+  /// one of them must not be skipped.
   /// Throws `.outOfRange` where `count` calls cannot cover the schedule.
   public func best(
     count: Int, cost: (_ before: Int, _ start: Int, _ end: Int) -> Double
@@ -57,6 +58,10 @@ public struct MaskSearch: Sendable {
         let total = table[count - 1][start][gap].cost + cost(gap == 0 ? -1 : start - gap, start, calls)
         if total < best.cost { best = (total, start, gap) }
       }
+    }
+    guard best.cost.isFinite else {
+      throw Failure(
+        .outOfRange, "that few network calls leave out one that must run", component: "skip", actual: "\(count)")
     }
     var runs: [Int] = []
     var (position, gap, made) = (best.start, best.gap, count - 1)

@@ -48,7 +48,8 @@ CSIMD_INLINE void csimd_pause(void) {
 #endif
 }
 
-// Brings a cache line nearer that will be read, or written. Any address is allowed.
+// Brings a cache line nearer that will be read, or written. Any address is allowed. `far`: to the second level only.
+CSIMD_INLINE void csimd_prefetch_far(const float *p) { __builtin_prefetch(p, 0, 2); }
 CSIMD_INLINE void csimd_prefetch(const float *p) { __builtin_prefetch(p, 0, 3); }
 CSIMD_INLINE void csimd_prefetch_write(const float *p) { __builtin_prefetch(p, 1, 3); }
 
@@ -101,6 +102,10 @@ CSIMD_INLINE csimd_int csimd_bits(csimd_float v) { return (csimd_int)v; }
 CSIMD_INLINE csimd_float csimd_from_bits(csimd_int v) { return (csimd_float)v; }
 CSIMD_INLINE float csimd_first(csimd_float v) { return v[0]; }
 #if CSIMD_WIDTH == 16
+// v minus the nearest integer; 0 for infinities, NaN for NaN.
+CSIMD_INLINE csimd_float csimd_remainder(csimd_float v) {
+  return (csimd_float)_mm512_reduce_ps((__m512)v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
 // v * 2^n for integral n, with correct overflow and subnormal results.
 CSIMD_INLINE csimd_float csimd_scale(csimd_float v, csimd_float n) {
   return (csimd_float)_mm512_scalef_ps((__m512)v, (__m512)n);

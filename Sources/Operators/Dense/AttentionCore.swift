@@ -56,16 +56,21 @@ struct AttentionMask: @unchecked Sendable {
     return max(0, bound)
   }
 
-  /// Adds the mask to the scores of one query for keys `first ..< first + count`.
+  /// Adds the mask, times `unit`, to the scores of one query for keys `first ..< first + count`.
   func apply(
-    _ scores: UnsafeMutablePointer<Float>, batch: Int, head: Int, query: Int, first: Int, count: Int, total: Int
+    _ scores: UnsafeMutablePointer<Float>, unit: Float = 1, batch: Int, head: Int, query: Int, first: Int, count: Int,
+    total: Int
   ) {
     let bound = visible(batch, query, of: total) - first
     if bound < count { for i in max(0, bound)..<count { scores[i] = -.infinity } }
     let open = max(0, min(bound, count))
     let start = batch * strides.0 + head * strides.1 + query * strides.2 + first * strides.3
     if let floats {
-      for i in 0..<open { scores[i] += floats[start + i * strides.3] }
+      for i in 0..<open {
+        let value = floats[start + i * strides.3]
+        // Exporters exclude keys with the least finite number: a row that has nothing else stays finite.
+        scores[i] += value.isFinite ? max(-Float.greatestFiniteMagnitude, value * unit) : value
+      }
     } else if let flags {
       for i in 0..<open where flags[start + i * strides.3] == 0 { scores[i] = -.infinity }
     }
@@ -92,6 +97,9 @@ struct AttentionCore {
   var kernels = Kernels.current
   /// Of queries, keys, probabilities and values in the products: float32 or bfloat16. Scores, softmax and sums are float32.
   var format = ElementFormat.float32
+
+  /// Scores are in this unit, log2(e), so that the softmax takes powers of 2.
+  private static let base2: Float = 1.442_695_04
 
   /// Query rows of one task.
   private static func blockRows(_ kernels: KernelTable) -> Int { 8 * kernels.gemm.tileRows }
@@ -201,15 +209,15 @@ struct AttentionCore {
       if !mask.isEmpty {
         for row in 0..<rows {
           mask.apply(
-            scores + row * g.rowStride, batch: item, head: head, query: firstQuery + row, first: firstKey, count: count,
-            total: keys)
+            scores + row * g.rowStride, unit: Self.base2, batch: item, head: head, query: firstQuery + row, first: firstKey,
+            count: count, total: keys)
         }
       }
-      kernels.fused.attentionRows(rows, count, scores, g.rowStride, maxima, sums, results, valueSize)
-      if format != .float32 {
-        let target = PackedRows(words: probabilities, distance: g.rowStride, format: format, kernels: kernels)
-        for row in 0..<rows { target.write(scores + row * g.rowStride, count: count, row: row, at: 0) }
-        target.pad(rows: rows, depth: count)
+      if format == .float32 {
+        kernels.fused.attentionRows(rows, count, scores, g.rowStride, maxima, sums, results, valueSize)
+      } else {
+        kernels.narrow.attentionPairs(
+          rows, count, scores, g.rowStride, maxima, sums, results, valueSize, probabilities)
       }
       for panel in 0..<valueMatrix.panelCount {
         let column = panel * g.tileColumns
@@ -227,7 +235,7 @@ struct AttentionCore {
     }
   }
 
-  /// One query times the scale, in blocks of `limit` rows. `scratch`: a block of floats.
+  /// One query times the scale and log2(e), in blocks of `limit` rows. `scratch`: a block of floats.
   private func pack(
     query: UnsafePointer<Float>, row: Int, of limit: Int, to target: UnsafeMutablePointer<Float>,
     scratch: UnsafeMutablePointer<Float>
@@ -238,12 +246,12 @@ struct AttentionCore {
       let rows = PackedRows(
         words: target + (block * limit + row) * g.rowStride, distance: g.rowStride, format: format, kernels: kernels)
       if format == .float32 {
-        kernels.multiplyScalar(query + first, scale, rows.words, count)
+        kernels.multiplyScalar(query + first, scale * Self.base2, rows.words, count)
         continue
       }
       for start in stride(from: 0, to: count, by: g.blockDepth) {
         let piece = min(g.blockDepth, count - start)
-        kernels.multiplyScalar(query + first + start, scale, scratch, piece)
+        kernels.multiplyScalar(query + first + start, scale * Self.base2, scratch, piece)
         rows.write(scratch, count: piece, row: 0, at: start)
       }
       rows.pad(rows: 1, depth: count)

@@ -86,9 +86,7 @@ struct MatMulGegluOperator: Operator {
     let g = kernels.gemm
     let limit = MatrixProduct.blockRowLimit(kernels)
     let partition = MatrixProduct.Partition(
-      rows: rows, depth: value.words, panels: 2 * value.panelCount, threads: slots, kernels: kernels)
-    let panelsPerTask = max(1, (partition.panelsPerTask + 1) / 2)
-    let panelBlocks = (value.panelCount + panelsPerTask - 1) / panelsPerTask
+      rows: rows, depth: value.words, panels: value.panelCount, matrices: 2, threads: slots, kernels: kernels)
     let source = MatrixRows(a: a.floats, stride: value.depth, depth: value.depth, kernels: kernels)
     // Rows per task so that A is packed for all of K, and never more than the tiles hold.
     let depthBlocks = max(1, (value.words + g.blockDepth - 1) / g.blockDepth)
@@ -98,7 +96,7 @@ struct MatMulGegluOperator: Operator {
     }
     let blockRows = min(limit, held, partition.blockRows)
     let rowBlocks = (rows + blockRows - 1) / blockRows
-    try runTasks(rowBlocks * panelBlocks, slots: slots, context: context) { slot, task in
+    try runTasks(rowBlocks * partition.panelBlocks, slots: slots, context: context) { slot, task in
       let (panelBlock, rowBlock) = task.quotientAndRemainder(dividingBy: rowBlocks)
       let rowStart = rowBlock * blockRows
       let count = min(blockRows, rows - rowStart)
@@ -115,7 +113,9 @@ struct MatMulGegluOperator: Operator {
           kernels: kernels, factors: rowFactors)
         source.packBlock(block, rowStart: rowStart, rows: count, depth: value.depth, target)
       }
-      for panel in (panelBlock * panelsPerTask)..<min(value.panelCount, (panelBlock + 1) * panelsPerTask) {
+      for panel in (panelBlock * partition.panelsPerTask)..<min(
+        value.panelCount, (panelBlock + 1) * partition.panelsPerTask)
+      {
         let column = panel * g.tileColumns
         let width = min(g.tileColumns, n - column)
         func multiply(_ matrix: PackedMatrix, _ target: UnsafeMutablePointer<Float>) {

@@ -46,7 +46,7 @@ struct MatrixProduct {
     var panelsPerTask: Int
     var panelBlocks: Int
     /// Blocks of K that are packed together.
-    var chunk: Int
+    var chunk = 1
     var count: Int { rowBlocks * panelBlocks }
 
     /// Bytes of B that are worth keeping in the last-level cache while the rows go by.
@@ -54,8 +54,11 @@ struct MatrixProduct {
     /// Bytes of B that a core keeps in its second-level cache beside a piece of A.
     private static let ownByteLimit = 512 << 10
 
-    /// `depth` counts words. `rowLimit`: at most so many rows in a task, with one block of K at a time.
-    init(rows: Int, depth: Int, panels: Int, threads: Int, kernels: KernelTable, rowLimit: Int? = nil) {
+    /// `depth` counts words. `matrices` of B are multiplied side by side. `rowLimit`: at most so many rows in a task, with
+    /// one block of K at a time.
+    init(
+      rows: Int, depth: Int, panels: Int, matrices: Int = 1, threads: Int, kernels: KernelTable, rowLimit: Int? = nil
+    ) {
       let g = kernels.gemm
       func tiles(_ rows: Int) -> Int { (rows + g.tileRows - 1) / g.tileRows * g.tileRows }
       let depthBlocks = max(1, (depth + g.blockDepth - 1) / g.blockDepth)
@@ -65,7 +68,8 @@ struct MatrixProduct {
         limit = max(g.tileRows, held / min(depthBlocks, MatrixProduct.chunkLimit) / g.tileRows * g.tileRows)
       }
       // B close to every core: tasks are pieces of the rows, and no row is packed twice.
-      if rowLimit == nil, 4 * panels * depth * g.tileColumns <= Self.ownByteLimit, rows > 4 * threads * g.tileRows {
+      let panelBytes = 4 * depth * g.tileColumns * matrices
+      if rowLimit == nil, panels * panelBytes <= Self.ownByteLimit, rows > 4 * threads * g.tileRows {
         limit = min(limit, tiles((rows + 4 * threads - 1) / (4 * threads)))
       }
       var blocks = max(1, (rows + limit - 1) / limit)
@@ -73,15 +77,40 @@ struct MatrixProduct {
       if blocks > threads { blocks = (blocks + threads - 1) / threads * threads }
       blockRows = max(g.tileRows, min(limit, tiles((rows + blocks - 1) / blocks)))
       rowBlocks = max(1, (rows + blockRows - 1) / blockRows)
-      chunk = rowLimit == nil ? max(1, min(depthBlocks, held / blockRows)) : 1
       // Four tasks per thread even out the load; a lone thread needs them only to poll the cancel token.
       var wanted = max(1, (4 * threads + rowBlocks - 1) / rowBlocks)
-      let panelBytes = 4 * depth * g.tileColumns
       if rowBlocks >= 4, panels * panelBytes > 2 * Self.panelByteLimit {
         wanted = max(wanted, panels * panelBytes / Self.panelByteLimit)
       }
       panelsPerTask = max(1, (panels + wanted - 1) / wanted)
       panelBlocks = max(1, (panels + panelsPerTask - 1) / panelsPerTask)
+      if rowLimit == nil, rowBlocks == 1, threads > 1 {
+        share(
+          rowTiles: max(1, tiles(rows) / g.tileRows), tileRows: g.tileRows, depth: depth, panels: panels, threads: threads)
+      }
+      chunk = rowLimit == nil ? max(1, min(depthBlocks, held / blockRows)) : 1
+    }
+
+    /// Few rows: cuts both ways so that no thread waits long for another. Times are in products of a tile with a panel.
+    private mutating func share(rowTiles: Int, tileRows: Int, depth: Int, panels: Int, threads: Int) {
+      // Packing a tile, and what a task costs beside its work: about 1000 cycles, where a product has 24 per word.
+      let packing = 0.1
+      let overhead = 40 / Double(max(1, depth))
+      var best = Double.infinity
+      for rounds in 1...4 {
+        for cuts in 1...min(rowTiles, rounds * threads) {
+          let height = (rowTiles + cuts - 1) / cuts
+          let blocks = (rowTiles + height - 1) / height
+          let width = max(1, (panels + max(1, rounds * threads / blocks) - 1) / max(1, rounds * threads / blocks))
+          let across = max(1, (panels + width - 1) / width)
+          let perThread = (blocks * across + threads - 1) / threads
+          let time = Double(perThread) * (Double(height) * (Double(width) + packing) + overhead)
+          // More, smaller tasks are worth a little: a thread that the system holds up keeps the others from less.
+          guard time < (rounds == 1 ? 1 : 1.02) * best else { continue }
+          best = min(best, time)
+          (blockRows, rowBlocks, panelsPerTask, panelBlocks) = (height * tileRows, blocks, width, across)
+        }
+      }
     }
 
     /// Rows and panels of one task.

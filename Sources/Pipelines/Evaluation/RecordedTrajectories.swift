@@ -13,6 +13,8 @@ public struct RecordedTrajectories: Sendable {
   /// noise / signal at every call and at the end.
   private let ratios: [Double]
   public let calls: Int
+  /// Calls that must run and from which on earlier outputs are of no use: where guidance begins or ends.
+  private var breaks: [Int] = []
 
   /// One full run per prompt, with `options` (no skip rule, no cache) and seeds counted from `options.seed`.
   public init(
@@ -42,7 +44,8 @@ public struct RecordedTrajectories: Sendable {
         noise.append(zip(latents, output).map { Float(e.sample * Double($0) + e.output * Double($1)) })
         original.append(zip(latents, output).map { Float(o.sample * Double($0) + o.output * Double($1)) })
       }
-      _ = try session.generate(prompt: prompt, options: single, callbacks: traced)
+      let steps = try session.generate(prompt: prompt, options: single, callbacks: traced).report.steps
+      breaks = SkipSearch.breaks(steps)
       runs.append(noise)
       originals.append(original)
     }
@@ -81,10 +84,12 @@ public struct RecordedTrajectories: Sendable {
 
   private func cost(_ before: Int, _ start: Int, _ end: Int, _ weighting: Weighting) -> Double {
     guard end > start + 1 else { return 0 }
+    guard !breaks.contains(where: { $0 > start && $0 < end }) else { return .infinity }
+    let first = breaks.last { $0 <= start } ?? 0
     var nodes = [start]
-    if weighting.order >= 1, before >= 0 { nodes.append(before) }
-    if weighting.order >= 2, before > 0 { nodes.append(max(0, before - (start - before))) }
-    if weighting.corrected, end < calls { nodes.insert(end, at: 0) }
+    if weighting.order >= 1, before >= first { nodes.append(before) }
+    if weighting.order >= 2, before > first { nodes.append(max(first, before - (start - before))) }
+    if weighting.corrected, end < calls, !breaks.contains(end) { nodes.insert(end, at: 0) }
     let axis = nodes.map { logSNR[$0] }
     var total = 0.0
     let size = runs.first?.first?.count ?? 0

@@ -30,6 +30,11 @@ public enum SkipSearch {
     public var error: Double
   }
 
+  /// Calls at which guidance begins or ends within the run; the network is never left out there.
+  static func breaks(_ steps: [StepRecord]) -> [Int] {
+    steps.indices.dropFirst().filter { steps[$0].isGuided != steps[$0 - 1].isGuided }
+  }
+
   /// Starts with the full path and adds, `skips` times, the single skip that leaves the final latents closest to the full
   /// run's; ties go to the later step. Runs the network about `skips * calls²` times.
   ///
@@ -46,6 +51,7 @@ public enum SkipSearch {
     plain.decode = false
     let reference = try session.generate(prompt: prompt, options: plain, callbacks: callbacks)
     let calls = reference.report.steps.count
+    let breaks = breaks(reference.report.steps)
     guard skips < calls else {
       throw Failure(.outOfRange, "more skips than steps", expected: "fewer than \(calls)", actual: "\(skips)")
     }
@@ -53,7 +59,7 @@ public enum SkipSearch {
     var paths: [Path] = []
     for _ in 0..<skips {
       var best: (call: Int, error: Double)?
-      for call in (1..<calls).reversed() where entries[call] == .run {
+      for call in (1..<calls).reversed() where entries[call] == .run && !breaks.contains(call) {
         var candidate = entries
         candidate[call] = .skip
         guard longestSkip(candidate) <= maximumSkips else { continue }

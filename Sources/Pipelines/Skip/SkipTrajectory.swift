@@ -105,7 +105,6 @@ final class SkipTrajectory {
     history.forgetOutputs()
     stretch = nil
     heldQuantity = nil
-    skippedCalls.removeAll(keepingCapacity: true)
   }
 
   private func measureInput(call: Int, _ sample: UnsafePointer<Float>) {
@@ -188,7 +187,11 @@ final class SkipTrajectory {
   /// How far the solver's latents move per unit of error at the newest network call, and leaves the solver's answer in
   /// `response`, which has then made every call before `call`.
   private func replay(_ response: any Scheduler, to call: Int) throws(Failure) -> Double {
-    guard let stretch, let nodesFrom = outputs[stretch.quantity] else { return 0 }
+    guard let stretch, let nodesFrom = outputs[stretch.quantity] else {
+      // What was skipped before the history was forgotten stays as it was.
+      for skipped in skippedCalls { _ = try advance(response, call: skipped, delta: 0, output: 0) }
+      return 0
+    }
     let nodes = nodesFrom.calls.prefix(stretch.order + 1).map { axis[$0] }
     var delta: Float = 0
     for skipped in skippedCalls {
