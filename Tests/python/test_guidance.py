@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import onnxruntime
 import pytest
+from test_command import run  # noqa: F401
 
 import adadiff
 
@@ -116,3 +117,28 @@ def test_a_rule_measures_anew_where_guidance_ends(pipeline):
     report = pipeline("a cat", steps=20, seed=3, **options).report
     switch = [step["guided"] for step in report["steps"]].index(False)
     assert [step["reason"] for step in report["steps"]][switch : switch + 3] == ["guidance", "warm_up", "warm_up"]
+
+
+@pytest.mark.parametrize("scheduler", ["ddim", "euler", "dpmpp_2m", "dpmpp_2m_sde", "unipc"])
+@pytest.mark.parametrize("skip", ["fixed-mask:mask=RR0R0R00000000RR00R0", "step-control:tolerance=0.5", "every:n=4"])
+def test_calls_may_be_left_out_up_to_where_guidance_ends(pipeline, scheduler, skip):
+    """The solver's own record of skipped calls goes on where the network's outputs are forgotten."""
+    result = pipeline("a cat", steps=20, seed=3, guidance_scale=SCALE, guidance_stop=0.5, scheduler=scheduler, skip=skip)
+    steps = result.report["steps"]
+    switch = [step["guided"] for step in steps].index(False)
+    assert steps[switch]["action"] == "run" and any(step["action"] != "run" for step in steps[:switch])
+    assert np.isfinite(result.latents).all()
+
+
+def test_searched_masks_run_where_guidance_ends(run, pipeline_folder, tmp_path):  # noqa: F811
+    """Left out there, a call would count as saved and yet be made."""
+    own = with_policy(pipeline_folder, tmp_path / "own", guidance_stop=0.5)
+    search = ("skip", "search", "--model", own, "--count", "1", "--json", "--quiet")
+    found = run(*search, "mask", "--calls", "5", "--steps", "20")
+    assert found.returncode == 0, found.stderr
+    mask = json.loads(found.stdout)["masks"][0].partition("mask=")[2][:20]
+    assert mask.count("R") == 5 and mask[10] == "R"
+    found = run(*search, "greedy", "--skips", "6", "--steps", "10")
+    assert found.returncode == 0, found.stderr
+    searched = [it["searched"] for it in json.loads(found.stdout)["paths"][0]["comparisons"]]
+    assert searched and all(mask.count("R") <= 9 and mask[5] == "R" for mask in searched)

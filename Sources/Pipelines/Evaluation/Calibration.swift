@@ -15,10 +15,13 @@ public struct Calibration {
     self.options = options
   }
 
+  /// Most skips in a row of a mask; longer ones gained nothing on the bundled model.
+  public static let maximumSkips = 9
+
   /// Fixed masks by dynamic programming, one per number of network calls, of the prediction that `weighting` says.
   public static func maskRows(
-    _ trajectories: RecordedTrajectories, counts: [Int], maximumSkips: Int,
-    weighting: RecordedTrajectories.Weighting
+    _ trajectories: RecordedTrajectories, counts: [Int], maximumSkips: Int = maximumSkips,
+    weighting: RecordedTrajectories.Weighting = .init(order: 1, quantity: .epsilon, corrected: true)
   ) throws(Failure) -> [EvaluationRow] {
     var rows: [EvaluationRow] = []
     for count in counts {
@@ -63,10 +66,8 @@ public struct Calibration {
     }
     let recorded = try RecordedTrajectories(
       prompts: prompts, pipeline: pipeline, options: Self.otherNoise(options), callbacks: callbacks)
-    // A mask needs a call in every stretch of seven.
-    let masked = counts.filter { $0 * 7 >= recorded.calls && $0 <= recorded.calls }
-    rows += try Self.maskRows(
-      recorded, counts: masked, maximumSkips: 6, weighting: .init(order: 1, quantity: .epsilon, corrected: true))
+    let masked = counts.filter { $0 * (Self.maximumSkips + 1) >= recorded.calls && $0 <= recorded.calls }
+    rows += try Self.maskRows(recorded, counts: masked)
     return rows
   }
 

@@ -52,15 +52,15 @@ public struct RecordedTrajectories: Sendable {
   }
 
   /// How errors along the way count at the end: in y = latents / signal the errors of the noise predictions add up with
-  /// weights Δ(noise / signal), and the network contracts an early error towards the noise level, by `(end / here)` to
-  /// the power `contraction`.
+  /// weights Δ(noise / signal). `contraction` above 0 says that the network corrects early errors, by `(end / here)` to that
+  /// power; on the bundled model every power above 0 gave masks that were worse.
   public struct Weighting: Sendable {
     public var order: Int
     public var quantity: SkipQuantity
     public var corrected: Bool
     public var contraction: Double
 
-    public init(order: Int, quantity: SkipQuantity, corrected: Bool, contraction: Double = 1) {
+    public init(order: Int, quantity: SkipQuantity, corrected: Bool, contraction: Double = 0) {
       self.order = order
       self.quantity = quantity
       self.corrected = corrected

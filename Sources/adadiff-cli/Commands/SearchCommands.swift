@@ -48,7 +48,7 @@ struct SkipSearchCommand: ParsableCommand {
   var skips = 20
 
   @Option(help: ArgumentHelp("Most skips in a row.", valueName: "n"))
-  var maxSkip = 6
+  var maxSkip = Calibration.maximumSkips
 
   @Option(help: ArgumentHelp("Degree of the polynomial that skipped steps take.", valueName: "0-3"))
   var order = 1
@@ -61,7 +61,7 @@ struct SkipSearchCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp("How fast the network forgets early errors, in powers of the noise level.", valueName: "p"))
-  var contraction = 1.0
+  var contraction = 0.0
 
   @Option(help: ArgumentHelp("Rule whose paths are compared with greedy ones; repeatable.", valueName: "rule"))
   var rule = ["third-order"]

@@ -119,8 +119,7 @@ struct SkipEvalCommand: ParsableCommand {
     let recorded = try RecordedTrajectories(
       prompts: Array(one.texts.prefix(Self.maskPrompts)), pipeline: one.pipeline,
       options: Calibration.otherNoise(one.options), callbacks: one.callbacks)
-    return try Calibration.maskRows(
-      recorded, counts: mask, maximumSkips: 6, weighting: .init(order: 1, quantity: .epsilon, corrected: true))
+    return try Calibration.maskRows(recorded, counts: mask)
   }
 
   private func searchedPaths(_ one: EvaluationTrial, prompts: ArraySlice<String>) throws -> [JSON] {
