@@ -209,8 +209,8 @@ struct AttentionCore {
       if !mask.isEmpty {
         for row in 0..<rows {
           mask.apply(
-            scores + row * g.rowStride, unit: Self.base2, batch: item, head: head, query: firstQuery + row, first: firstKey,
-            count: count, total: keys)
+            scores + row * g.rowStride, unit: Self.base2, batch: item, head: head, query: firstQuery + row,
+            first: firstKey, count: count, total: keys)
         }
       }
       if format == .float32 {

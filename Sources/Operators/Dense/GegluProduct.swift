@@ -113,9 +113,8 @@ struct MatMulGegluOperator: Operator {
           kernels: kernels, factors: rowFactors)
         source.packBlock(block, rowStart: rowStart, rows: count, depth: value.depth, target)
       }
-      for panel in (panelBlock * partition.panelsPerTask)..<min(
-        value.panelCount, (panelBlock + 1) * partition.panelsPerTask)
-      {
+      let firstPanel = panelBlock * partition.panelsPerTask
+      for panel in firstPanel..<min(value.panelCount, firstPanel + partition.panelsPerTask) {
         let column = panel * g.tileColumns
         let width = min(g.tileColumns, n - column)
         func multiply(_ matrix: PackedMatrix, _ target: UnsafeMutablePointer<Float>) {
