@@ -85,8 +85,8 @@ struct MatrixProduct {
       panelsPerTask = max(1, (panels + wanted - 1) / wanted)
       panelBlocks = max(1, (panels + panelsPerTask - 1) / panelsPerTask)
       if rowLimit == nil, rowBlocks == 1, threads > 1 {
-        share(
-          rowTiles: max(1, tiles(rows) / g.tileRows), tileRows: g.tileRows, depth: depth, panels: panels, threads: threads)
+        let rowTiles = max(1, tiles(rows) / g.tileRows)
+        share(rowTiles: rowTiles, tileRows: g.tileRows, depth: depth, panels: panels, threads: threads)
       }
       chunk = rowLimit == nil ? max(1, min(depthBlocks, held / blockRows)) : 1
     }

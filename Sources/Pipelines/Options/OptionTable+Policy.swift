@@ -5,13 +5,18 @@ extension NamedOptions {
       "train_estimator", .policy, \.policyWork.training.estimator,
       "Gradient from one drawn action per prompt, or from the exact expectation over all of them."),
     choice(
-      "train_baseline", .policy, \.policyWork.training.baseline, "What is subtracted from the rewards of drawn actions."),
+      "train_baseline", .policy, \.policyWork.training.baseline, "What is subtracted from the rewards of drawn actions."
+    ),
     float(
-      "train_entropy_weight", .policy, \.policyWork.training.entropyWeight, 0...1000, "Weight of the entropy at the beginning."),
-    int("train_epochs", .policy, \.policyWork.training.epochs, 0...1_000_000, default: 200, "Passes over the training prompts."),
+      "train_entropy_weight", .policy, \.policyWork.training.entropyWeight, 0...1000,
+      "Weight of the entropy at the beginning."),
+    int(
+      "train_epochs", .policy, \.policyWork.training.epochs, 0...1_000_000, default: 200,
+      "Passes over the training prompts."),
     int("train_batch", .policy, \.policyWork.training.batch, 1...1_000_000, default: 256, "Prompts per update."),
     float(
-      "train_learning_rate", .policy, \.policyWork.training.learningRate, 0...1e9, default: "1e-05", "Step size of Adam."),
+      "train_learning_rate", .policy, \.policyWork.training.learningRate, 0...1e9, default: "1e-05",
+      "Step size of Adam."),
     float("train_weight_decay", .policy, \.policyWork.training.weightDecay, 0...1000, "Decoupled weight decay."),
     float("train_dropout", .policy, \.policyWork.training.dropout, 0...0.9, "Share of features dropped in training."),
     float(
@@ -30,8 +35,11 @@ extension NamedOptions {
       "train_feed_forward", .policy, \.policyWork.training.feedForward, 0...262_144,
       "Feed-forward width; 0: twice the text width."),
     int(
-      "train_head_hidden", .policy, \.policyWork.training.headHidden, 0...262_144, "Width of the head; 0: half the text width."),
-    int("train_microbatch", .policy, \.policyWork.training.microbatch, 1...1_000_000, default: 64, "Prompts in memory at once."),
+      "train_head_hidden", .policy, \.policyWork.training.headHidden, 0...262_144,
+      "Width of the head; 0: half the text width."),
+    int(
+      "train_microbatch", .policy, \.policyWork.training.microbatch, 1...1_000_000, default: 64,
+      "Prompts in memory at once."),
     float(
       "reward_lambda", .policy, \.policyWork.qualityWeight, 0...1e9, default: "2.0",
       "Weight of the quality in the reward."),
