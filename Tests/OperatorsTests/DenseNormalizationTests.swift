@@ -186,6 +186,20 @@ import Testing
     #expect(y.values(Float.self) == [5, 5, 5, 5])
   }
 
+  /// Exporters exclude keys with the least finite number: alone it hides a key, in a whole row it leaves equal shares, not NaN.
+  @Test func leastFiniteMask() throws {
+    let q = try Tensor([1, 2, 3, 4, 1, 2, 3, 4], [1, 2, 4])
+    let k = try Tensor([Float](repeating: 0.5, count: 12), [1, 3, 4])
+    let v = try Tensor([3, 3, 3, 3, 6, 6, 6, 6, 9, 9, 9, 9], [1, 3, 4])
+    let least = -Float.greatestFiniteMagnitude
+    let mask = try Tensor([least, 0, least, least, least, least], [2, 3])
+    let y = try DenseRunner(type: "Attention", attributes: ["num_heads": .int(1)]).run([q, k, v, mask])[0]
+    #expect(difference(y, [6, 6, 6, 6, 6, 6, 6, 6]) < 1e-6)
+    let open = try Tensor([least, least, 0, least, least, least], [2, 3])
+    let z = try DenseRunner(type: "Attention", attributes: ["num_heads": .int(1)]).run([q, k, v, open])[0]
+    #expect(difference(z, [9, 9, 9, 9, 6, 6, 6, 6]) < 1e-6)
+  }
+
   /// Winograd, direct and 1×1 windows; odd sizes and paddings: the same bits as of an image that was enlarged before.
   @Test(arguments: [(3, 1, 40), (3, 1, 3), (3, 0, 5), (3, 2, 8), (1, 0, 5), (2, 1, 5)])
   func convolutionOfAnEnlargedImage(kernel: Int, pad: Int, channels: Int) throws {
