@@ -89,23 +89,20 @@ def main():
     peer = OpenVINOPipeline(
         arguments.folder, tokens, side, arguments.threads, arguments.openvino_precision
     )
-    options = {"skip": arguments.skip} if arguments.skip else {}
 
-    def ours(steps):
+    def ours(steps, **options):
         report = pipeline(
             arguments.prompt, steps=steps, latents=latents, guidance_scale=arguments.guidance, scheduler="ddim", **options
         ).report
         return report["network_calls"]
 
-    options_of_warm_up, options = options, {}
     ours(2)
-    options = options_of_warm_up
     peer(latents, 2, arguments.guidance)
     seconds = {"AdaDiff": [], "OpenVINO": []}
-    calls = arguments.steps
+    rule = {"skip": arguments.skip} if arguments.skip else {}
     for _ in range(arguments.runs):
         begin = time.perf_counter()
-        calls = ours(arguments.steps)
+        calls = ours(arguments.steps, **rule)
         middle = time.perf_counter()
         peer(latents, arguments.steps, arguments.guidance)
         seconds["AdaDiff"].append(middle - begin)

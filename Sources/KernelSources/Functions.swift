@@ -21,12 +21,7 @@ func vexp(_ x: V) -> V {
   #if KERNELS_AVX512
     return csimd_scale(e, n)
   #else
-    let exponent = csimd_bits(shifted) &- VI(repeating: 0x4B40_0000)
-    let half = exponent &>> VI(repeating: 1)
-    let bias = VI(repeating: 127)
-    let first = csimd_from_bits((half &+ bias) &<< VI(repeating: 23))
-    let second = csimd_from_bits((exponent &- half &+ bias) &<< VI(repeating: 23))
-    return csimd_select(csimd_is_nan(x), x, e * first * second)
+    return csimd_select(csimd_is_nan(x), x, scaled(e, byPowerIn: shifted))
   #endif
 }
 

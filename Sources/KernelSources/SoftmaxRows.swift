@@ -2,7 +2,7 @@ internal import CSIMD
 
 // The softmax of a block of scores in base 2: the factor log2(e) is in the scores, where it costs nothing.
 
-/// 2^n for the integer n, times 2^r for |r| <= 1/2 as 1 + r q(r): `power` gives that second factor.
+/// 2^x as 2^n for the nearest integer n, times `power(r)` = 2^r of the rest, |r| <= 1/2.
 @inline(__always)
 private func vexp2(_ x: V, _ power: (V) -> V) -> V {
   #if KERNELS_AVX512
@@ -13,12 +13,7 @@ private func vexp2(_ x: V, _ power: (V) -> V) -> V {
     let bounded = csimd_max(csimd_splat(-160), x)
     let shifted = bounded + csimd_splat(12_582_912)
     let e = power(bounded - (shifted - csimd_splat(12_582_912)))
-    let exponent = csimd_bits(shifted) &- VI(repeating: 0x4B40_0000)
-    let half = exponent &>> VI(repeating: 1)
-    let bias = VI(repeating: 127)
-    let first = csimd_from_bits((half &+ bias) &<< VI(repeating: 23))
-    let second = csimd_from_bits((exponent &- half &+ bias) &<< VI(repeating: 23))
-    return csimd_select(csimd_is_nan(x), x, e * first * second)
+    return csimd_select(csimd_is_nan(x), x, scaled(e, byPowerIn: shifted))
   #endif
 }
 

@@ -35,6 +35,20 @@ func map(_ a: In, _ b: In, _ out: Out, _ count: Int, _ f: (V, V) -> V) {
   }
 }
 
+#if !KERNELS_AVX512
+  /// v · 2^n for an integer n given as n + 1.5 · 2^23, in two factors so that results reach infinity and the subnormal numbers
+  /// correctly.
+  @inline(__always)
+  func scaled(_ v: V, byPowerIn shifted: V) -> V {
+    let exponent = csimd_bits(shifted) &- VI(repeating: 0x4B40_0000)
+    let half = exponent &>> VI(repeating: 1)
+    let bias = VI(repeating: 127)
+    let first = csimd_from_bits((half &+ bias) &<< VI(repeating: 23))
+    let second = csimd_from_bits((exponent &- half &+ bias) &<< VI(repeating: 23))
+    return v * first * second
+  }
+#endif
+
 /// Horner's rule from the highest coefficient down.
 @inline(__always)
 func horner(_ x: V, _ c0: Float, _ c1: Float, _ c2: Float, _ c3: Float, _ c4: Float) -> V {

@@ -145,5 +145,10 @@ import Testing
       #expect(found.runs.count == count)
     }
     #expect(throws: Failure.self) { _ = try MaskSearch(calls: 10, maximumSkips: 1).best(count: 3, cost: cost) }
+    // A call that must run is never left out; where no mask has it, that is said.
+    let must: (Int, Int, Int) -> Double = { _, start, end in start < 5 && end > 5 ? .infinity : Double(end - start) }
+    let search = MaskSearch(calls: 10, maximumSkips: 9)
+    #expect(throws: Failure.self) { _ = try search.best(count: 1, cost: must) }
+    #expect((try? search.best(count: 2, cost: must))?.runs == [0, 5])
   }
 }

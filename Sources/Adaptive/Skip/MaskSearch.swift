@@ -15,9 +15,9 @@ public struct MaskSearch: Sendable {
   }
 
   /// The cheapest runs, first call included, for exactly `count` network calls. `cost(before, start, end)` is the cost of
-  /// skipping the calls between `start` and `end`; `end` = `calls` is the end of the run, `before` -1 at the start; infinite where
-  /// one of them must not be skipped.
-  /// Throws `.outOfRange` where `count` calls cannot cover the schedule.
+  /// skipping the calls between `start` and `end`; `end` = `calls` is the end of the run, `before` -1 at the start; infinite
+  /// where one of them must not be skipped. Throws `.outOfRange` where `count` calls cannot cover the schedule or all that
+  /// must run.
   public func best(
     count: Int, cost: (_ before: Int, _ start: Int, _ end: Int) -> Double
   ) throws(Failure) -> (runs: [Int], cost: Double) {

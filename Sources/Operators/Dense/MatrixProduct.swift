@@ -101,7 +101,8 @@ struct MatrixProduct {
         for cuts in 1...min(rowTiles, rounds * threads) {
           let height = (rowTiles + cuts - 1) / cuts
           let blocks = (rowTiles + height - 1) / height
-          let width = max(1, (panels + max(1, rounds * threads / blocks) - 1) / max(1, rounds * threads / blocks))
+          let wanted = max(1, rounds * threads / blocks)
+          let width = max(1, (panels + wanted - 1) / wanted)
           let across = max(1, (panels + width - 1) / width)
           let perThread = (blocks * across + threads - 1) / threads
           let time = Double(perThread) * (Double(height) * (Double(width) + packing) + overhead)

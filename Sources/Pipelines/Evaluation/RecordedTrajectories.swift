@@ -53,7 +53,7 @@ public struct RecordedTrajectories: Sendable {
 
   /// How errors along the way count at the end: in y = latents / signal the errors of the noise predictions add up with
   /// weights Δ(noise / signal). `contraction` above 0 says that the network corrects early errors, by `(end / here)` to that
-  /// power; on the bundled model every power above 0 gave masks that were worse.
+  /// power; on the bundled model 1 and 2 gave much worse masks at 15 of 50 calls, and up to 0.5 made no certain difference.
   public struct Weighting: Sendable {
     public var order: Int
     public var quantity: SkipQuantity
