@@ -50,7 +50,7 @@ def make_text_encoder(vocabulary_size):
     return CLIPTextModel(configuration)
 
 
-def make_unet(widths=(128, 160), attention=(False, True)):
+def make_unet(widths=(128, 160), attention=(True, True)):
     """`attention` says which resolutions have cross-attention; the middle always has."""
     unet = UNet2DConditionModel(
         sample_size=LATENT_SIZE,
@@ -82,6 +82,17 @@ class Diffusion(nn.Module):
 
     def forward(self, latents, timesteps, ids):
         return self.unet(latents, timesteps, self.encode_text(ids)).sample
+
+
+def start_from(model, state):
+    """Loads weights of a model that had fewer attention blocks; new ones begin by adding nothing to what passes them."""
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    if unexpected or not all(".attentions." in name for name in missing):
+        raise SystemExit(f"not weights of such a model: {unexpected or missing}")
+    with torch.no_grad():
+        for name in missing:
+            if ".proj_out." in name:
+                model.get_parameter(name).zero_()
 
 
 def load_diffusion(path, vocabulary_size, fused=True, device="cpu"):

@@ -1,11 +1,13 @@
 """Trains the step policy from a reward table with `adadiff policy train` and compares it with `adadiff policy eval`.
 
-The tables of reward_table.py, one to learn from and one of other prompts to compare on, become CSV files in the columns that
-docs/adaptive-steps.md describes: the reward, and the judge's verdicts, which never enter training.
+The table to learn from is one of `adadiff policy collect`. The one of other prompts to compare on comes from reward_table.py and
+becomes a CSV file in the columns that docs/adaptive-steps.md describes: the reward, and the judge's verdicts, which never
+enter training.
 """
 
 import argparse
 import csv
+import itertools
 import json
 import subprocess
 from pathlib import Path
@@ -30,19 +32,26 @@ def read_rows(table):
     return rows
 
 
-def write_table(rows, path):
+def write_csv(header, rows, path):
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["prompt", "seed", "steps", "group", "reward", "found", "exact"])
-        for group in rows:
-            writer.writerows(group)
+        writer.writerow(header)
+        writer.writerows(rows)
     return path
+
+
+def write_others(table, captions, path):
+    """Copies the rows of a CSV table whose prompts are not among `captions`."""
+    with table.open(newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    place = header.index("prompt")
+    return write_csv(header, [row for row in rows if row[place] not in captions], path)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--train", type=Path, required=True, help="folder of reward_table.py to learn from")
-    parser.add_argument("--table", type=Path, required=True, help="another one to compare policies on")
+    parser.add_argument("--train", type=Path, required=True, help="CSV file of `adadiff policy collect --metrics reward` to learn from")
+    parser.add_argument("--table", type=Path, required=True, help="folder of reward_table.py to compare policies on")
     parser.add_argument("--model", type=Path, required=True, help="exported folder; policy/ is written into it")
     parser.add_argument("--guidance-scale", type=float, default=Guidance.scale)
     parser.add_argument("--guidance-stop", type=float, default=Guidance.stop)
@@ -50,9 +59,9 @@ def main():
     parser.add_argument("options", nargs="*", help="after --: further arguments of `adadiff policy train`")
     arguments = parser.parse_args()
     held_out = read_rows(arguments.table)
-    training = {caption: rows for caption, rows in read_rows(arguments.train).items() if caption not in held_out}
-    train_file = write_table(training.values(), arguments.train / "train.csv")
-    held_out_file = write_table(held_out.values(), arguments.table / "held-out.csv")
+    train_file = write_others(arguments.train, held_out, arguments.table / "train.csv")
+    header = ["prompt", "seed", "steps", "group", "reward", "found", "exact"]
+    held_out_file = write_csv(header, itertools.chain.from_iterable(held_out.values()), arguments.table / "held-out.csv")
     common = ["--model", str(arguments.model)]
     # The reward counts every picture's quality (no gate): (1 - t / 50) + 0.4 * reward. docs/adaptive-steps.md says why.
     subprocess.run(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from networks import Diffusion, make_scheduler
+from networks import Diffusion, make_scheduler, start_from
 from tokenizer import load_tokenizer, tokenize
 from training_loop import Task, add_arguments, options_from, train
 
@@ -25,7 +25,7 @@ class DiffusionTask(Task):
     def network(self):
         model = Diffusion(self.vocabulary_size)
         if self.start:
-            model.load_state_dict(torch.load(self.start)["average"])
+            start_from(model, torch.load(self.start)["average"])
         return model
 
     def prepare(self, device):
@@ -78,7 +78,7 @@ def main():
     parser.add_argument("--data", type=Path, required=True, help="folder with latents.pt and ids.pt")
     parser.add_argument("--tokenizer", type=Path, required=True)
     parser.add_argument("--text-dropout", type=float, default=0.1)
-    parser.add_argument("--start", type=Path, help="checkpoint whose averaged weights to start from")
+    parser.add_argument("--start", type=Path, help="checkpoint whose averaged weights to start from; may lack attention blocks")
     parser.add_argument(
         "--high-noise-share", type=float, default=1 - HIGH_NOISE / 1000, help=f"of examples at timesteps from {HIGH_NOISE} on"
     )

@@ -94,7 +94,7 @@ def _worker(rank, task, options, network, average, gradients, barrier, clock):
     start_iteration = int(clock[1])
     torch.manual_seed(options.seed + 1000 * rank + start_iteration)
     task.prepare(options.device)
-    named = list(network.named_parameters())
+    named = [(name, parameter) for name, parameter in network.named_parameters() if parameter.requires_grad]
     slices, offset = [], 0
     for _, parameter in named:
         end = offset + parameter.numel()
@@ -102,7 +102,7 @@ def _worker(rank, task, options, network, average, gradients, barrier, clock):
         parameter.grad, offset = slices[-1][rank], end
     mine = _shares([p for _, p in named], options.processes)[rank]
     owned = [(named[i][0], torch.nn.Parameter(named[i][1].data), i) for i in mine]
-    averages = dict(enumerate(average.parameters()))
+    averages = dict(average.named_parameters())
     optimizers = make_optimizers(
         [(name, p) for name, p, _ in owned], options.muon_lr, options.adamw_lr, options.weight_decay
     )
@@ -145,7 +145,7 @@ def _worker(rank, task, options, network, average, gradients, barrier, clock):
             optimizer.step()
         iteration += 1
         decay = min(options.ema_decay, (1 + iteration) / (10 + iteration))
-        torch._foreach_lerp_([averages[i] for _, _, i in owned], [p.data for _, p, _ in owned], 1 - decay)
+        torch._foreach_lerp_([averages[name] for name, _, _ in owned], [p.data for _, p, _ in owned], 1 - decay)
         smoothed = loss.item() if smoothed is None else 0.98 * smoothed + 0.02 * loss.item()
         barrier.wait()
 
@@ -169,7 +169,7 @@ def train(task, options):
         network.load_state_dict(state["network"])
         average.load_state_dict(state["average"])
         clock = state["clock"].cpu()
-    elements = sum(p.numel() for p in network.parameters())
+    elements = sum(p.numel() for p in network.parameters() if p.requires_grad)
     gradients = torch.zeros(options.processes, elements, device=options.device)
     if options.processes == 1:
         _worker(0, task, options, network, average, gradients, _NoBarrier(), clock)
