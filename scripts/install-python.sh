@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # onnx 1.20.1 is the last version whose wheel carries the backend node tests.
-requirements=(onnx==1.20.1 "numpy>=2" "pytest>=8" "ml_dtypes>=0.5" "setuptools>=77" onnxruntime pyarrow matplotlib pillow jinja2)
+requirements=(onnx==1.20.1 "numpy>=2" "pytest>=8" "ml_dtypes>=0.5" "setuptools>=77" onnxruntime pyarrow matplotlib pillow jinja2 ray)
 stamp=.venv/requirements.txt
 
 [ "$(cat "$stamp" 2>/dev/null)" != "${requirements[*]}" ] || exit 0

@@ -18,7 +18,7 @@ from reward import load_reward
 from sampling import Guidance, Sampler, add_model_arguments, make_noise, to_uint8
 from scenes import make_scene
 
-STEP_SET = [5, 10, 20, 30, 50]
+STEP_SET = [5, 10, 15, 20, 30, 50]
 PROMPTS_PER_KIND = {"icon": 40, "one": 40, "two": 24, "three": 40, "four": 16, "five": 16, "pile": 40}
 
 
