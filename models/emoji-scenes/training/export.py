@@ -153,9 +153,8 @@ def main():
     if arguments.reward:
         export_reward(load_reward(arguments.reward, vocabulary_size, fused=False), arguments.out / "reward")
     write_index(arguments.out)
-    (arguments.out / "tokenizer").mkdir(exist_ok=True)
-    for file in sorted(arguments.tokenizer.iterdir()):
-        shutil.copyfile(file, arguments.out / "tokenizer" / file.name)
+    if arguments.tokenizer.resolve() != (arguments.out / "tokenizer").resolve():
+        shutil.copytree(arguments.tokenizer, arguments.out / "tokenizer", dirs_exist_ok=True)
 
 
 if __name__ == "__main__":

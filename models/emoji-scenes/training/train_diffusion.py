@@ -3,9 +3,11 @@
 import argparse
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from networks import Diffusion, make_scheduler, start_from
+from render import load_scenes, parse_shares
 from tokenizer import load_tokenizer, tokenize
 from training_loop import Task, add_arguments, options_from, train
 
@@ -15,9 +17,19 @@ SIGNAL_TO_NOISE_LIMIT = 5.0
 HIGH_NOISE = 400
 
 
+def kind_weights(scenes, shares):
+    """float64 (scenes,): how often each is drawn, so that the kinds have the given shares; other kinds never."""
+    kinds = np.array([scene.kind for scene in load_scenes(scenes / "scenes.jsonl")])
+    weights = np.zeros(len(kinds))
+    for kind, share in shares.items():
+        weights[kinds == kind] = share / (kinds == kind).sum()
+    return torch.from_numpy(weights)
+
+
 class DiffusionTask(Task):
-    def __init__(self, data, tokenizer, text_dropout, start, high_noise_share):
+    def __init__(self, data, tokenizer, text_dropout, start, high_noise_share, scenes, shares):
         self.data, self.start, self.text_dropout, self.high_noise_share = data, start, text_dropout, high_noise_share
+        self.weights = kind_weights(scenes, shares)[HELD_OUT:] if shares else None
         tokens = load_tokenizer(tokenizer)
         self.vocabulary_size = len(tokens)
         self.empty_prompt = tokenize(tokens, [""])
@@ -45,8 +57,14 @@ class DiffusionTask(Task):
         ratio = alphas / (1 - alphas)
         return errors * (ratio + 1).clamp(max=SIGNAL_TO_NOISE_LIMIT + 1) / (ratio + 1)
 
+    def _draw(self, batch):
+        """Indices of examples behind the held-out ones."""
+        if self.weights is None:
+            return torch.randint(HELD_OUT, len(self.ids), (batch,))
+        return HELD_OUT + torch.searchsorted(self.weights.cumsum(0), torch.rand(batch, dtype=torch.float64) * self.weights.sum())
+
     def loss(self, network, batch, progress):
-        chosen = torch.randint(HELD_OUT, len(self.ids), (batch,))
+        chosen = self._draw(batch)
         ids = torch.where(torch.rand(batch, 1) < self.text_dropout, self.empty_prompt, self.ids[chosen])
         # Stratified: one timestep from each of `batch` ranges of equal probability.
         position = (torch.arange(batch) + torch.rand(batch)) / batch
@@ -82,9 +100,15 @@ def main():
     parser.add_argument(
         "--high-noise-share", type=float, default=1 - HIGH_NOISE / 1000, help=f"of examples at timesteps from {HIGH_NOISE} on"
     )
+    parser.add_argument("--shares", nargs="+", default=[], metavar="KIND=SHARE", help="draw kinds of scene in other shares than the data's")
+    parser.add_argument("--scenes", type=Path, help="folder of the scenes, which --shares needs")
     add_arguments(parser, minutes=60.0, batch=64)
     arguments = parser.parse_args()
-    task = DiffusionTask(arguments.data, arguments.tokenizer, arguments.text_dropout, arguments.start, arguments.high_noise_share)
+    if arguments.shares and not arguments.scenes:
+        parser.error("--shares needs --scenes")
+    task = DiffusionTask(
+        arguments.data, arguments.tokenizer, arguments.text_dropout, arguments.start, arguments.high_noise_share,
+        arguments.scenes, parse_shares(arguments.shares))  # fmt: skip
     train(task, options_from(arguments))
 
 
