@@ -48,7 +48,7 @@ extension Ladder {
         },
         Rung(
           name: "ours",
-          sentence: "Blocks of 96 queries and 256 keys as packed products, one vectorised pass over their scores."
+          sentence: "Blocks of 24 queries and 256 keys as packed products, vectorised passes over their scores."
         ) { try ours.run(into: &$0) },
       ])
   }

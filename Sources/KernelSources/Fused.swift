@@ -1,15 +1,5 @@
 internal import CSIMD
 
-func attentionRows(
-  _ rows: Int, _ keys: Int, _ scores: Out, _ stride: Int, _ maxima: Out, _ sums: Out, _ results: Out, _ valueSize: Int
-) {
-  softmaxRows(rows, keys, scores, stride, maxima, sums, results, valueSize, vexp2) { row, i, values, rest in
-    let target = scores + (row &* stride &+ i)
-    // The end of a row is there already.
-    if rest == lanes { csimd_store(target, values) }
-  }
-}
-
 func gegluTile(
   _ rows: Int, _ columns: Int, _ x: In, _ gate: In, _ stride: Int, _ xBias: In?, _ gateBias: In?, _ out: Out,
   _ outStride: Int

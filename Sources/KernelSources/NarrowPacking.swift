@@ -19,24 +19,24 @@ func unpackPairs(_ panel: In, _ depth: Int, _ rows: Out) {
   }
 }
 
-/// The larger magnitude; NaN once there is one.
+/// A magnitude as an integer: larger ones have larger bits, and NaN has larger ones than infinity.
 @inline(__always)
-private func larger(_ x: V, _ top: V) -> V {
-  let size = csimd_abs(x)
-  return csimd_select(csimd_is_nan(top), top, csimd_select(csimd_less(size, top), top, size))
-}
+private func magnitudeBits(_ x: V) -> VI { csimd_bits(csimd_abs(x)) }
+
+@inline(__always)
+private func larger(_ x: V, _ top: VI) -> VI { csimd_larger_integer(magnitudeBits(x), top) }
 
 func columnMagnitudes(_ rows: In, _ depth: Int, _ magnitudes: Out) {
-  var left = csimd_load(magnitudes)
-  var right = csimd_load(magnitudes + lanes)
+  var left = magnitudeBits(csimd_load(magnitudes))
+  var right = magnitudeBits(csimd_load(magnitudes + lanes))
   var from = rows
   for _ in 0..<depth {
     left = larger(csimd_load(from), left)
     right = larger(csimd_load(from + lanes), right)
     from += tileColumns
   }
-  csimd_store(magnitudes, left)
-  csimd_store(magnitudes + lanes, right)
+  csimd_store(magnitudes, csimd_from_bits(left))
+  csimd_store(magnitudes + lanes, csimd_from_bits(right))
 }
 
 func packBytes(_ rows: In, _ depth: Int, _ factors: In, _ panel: Out, _ sums: UnsafeMutablePointer<Int32>) {
@@ -83,18 +83,19 @@ func unpackBytes(_ panel: In, _ depth: Int, _ scales: In, _ rows: Out) {
 }
 
 func magnitude(_ x: In, _ count: Int) -> Float {
-  // NaN never compares as larger, so it is looked for by adding differences that are zero for everything finite.
-  var top = csimd_splat(0)
-  var nan = csimd_splat(0)
+  var top0 = VI(repeating: 0)
+  var top1 = top0
   var i = 0
+  while i &+ tileColumns <= count {
+    top0 = larger(csimd_load(x + i), top0)
+    top1 = larger(csimd_load(x + i + lanes), top1)
+    i &+= tileColumns
+  }
   while i < count {
-    let v = i &+ lanes <= count ? csimd_load(x + i) : csimd_load_first(x + i, count &- i)
-    top = csimd_max(csimd_abs(v), top)
-    nan = csimd_select(csimd_is_nan(v), v, nan)
+    top0 = larger(csimd_load_first_or(x + i, min(lanes, count &- i), 0), top0)
     i &+= lanes
   }
-  let sum = csimd_sum(nan)
-  return sum.isNaN ? sum : csimd_horizontal_max(top)
+  return Float(bitPattern: UInt32(bitPattern: csimd_largest_integer(csimd_larger_integer(top0, top1))))
 }
 
 func quantizeRow(_ x: In, _ factor: Float, _ out: UnsafeMutablePointer<UInt8>, _ count: Int) {
@@ -136,11 +137,4 @@ func rescale(
       i &+= lanes
     }
   }
-}
-
-func attentionPairs(
-  _ rows: Int, _ keys: Int, _ scores: Out, _ stride: Int, _ maxima: Out, _ sums: Out, _ results: Out, _ valueSize: Int,
-  _ pairs: Out
-) {
-  attentionPairs(rows, keys, scores, stride, maxima, sums, results, valueSize, pairs) { csimd_to_bfloat16($0, $1) }
 }

@@ -61,9 +61,21 @@ func packPanel(_ b: In, _ rowStride: Int, _ depth: Int, _ columns: Int, _ panel:
 }
 
 func packPanelTransposed(_ b: In, _ rowStride: Int, _ depth: Int, _ columns: Int, _ panel: Out) {
+  // Whole squares; what is left over element by element.
+  let squareColumns = columns / lanes &* lanes
+  let squareDepth = depth / lanes &* lanes
+  var n = 0
+  while n < squareColumns {
+    var k = 0
+    while k < squareDepth {
+      csimd_transpose(b + (n &* rowStride &+ k), rowStride, panel + (k &* tileColumns &+ n), tileColumns)
+      k &+= lanes
+    }
+    n &+= lanes
+  }
   var to = panel
   for k in 0..<depth {
-    for n in 0..<columns { to[n] = b[n &* rowStride &+ k] }
+    for n in (k < squareDepth ? squareColumns : 0)..<columns { to[n] = b[n &* rowStride &+ k] }
     for n in columns..<tileColumns { to[n] = 0 }
     to += tileColumns
   }

@@ -36,88 +36,49 @@ func vexp2Coarse(_ x: V) -> V {
   }
 }
 
-/// Largest of a row and of `old`.
+/// Two vectors of which `rest` scores are there; the others are -infinity.
 @inline(__always)
-private func largest(_ line: In, _ keys: Int, _ old: Float) -> Float {
-  // A comparison with NaN is false, so NaN never becomes the maximum; its exponential carries it on.
-  var top0 = csimd_splat(old)
-  var top1 = top0
-  var i = 0
-  while i &+ 2 &* lanes <= keys {
-    top0 = csimd_max(csimd_load(line + i), top0)
-    top1 = csimd_max(csimd_load(line + i + lanes), top1)
-    i &+= 2 &* lanes
-  }
-  if i &+ lanes <= keys {
-    top0 = csimd_max(csimd_load(line + i), top0)
-    i &+= lanes
-  }
-  var top = csimd_horizontal_max(csimd_max(top0, top1))
-  while i < keys {
-    if line[i] > top { top = line[i] }
-    i &+= 1
-  }
-  return top
+func lastScores(_ line: In, _ rest: Int) -> (V, V) {
+  let whole = min(rest, lanes)
+  return (
+    csimd_load_first_or(line, whole, -.infinity), csimd_load_first_or(line + lanes, rest &- whole, -.infinity)
+  )
 }
 
-/// `FusedKernels.attentionRows` and `NarrowKernels.attentionPairs`. `store(row, i, values, count)` takes a vector of a row's
-/// exponentials; of the last one `count` are the row's, zeros follow, and the scores' memory holds them already.
+/// A `SoftmaxKernel`. `store(line, i, first, second, sum)` takes the exponentials of scores i ..< i + tileColumns of a row,
+/// zeros past its end, and returns `sum` with theirs added.
 @inline(__always)
 func softmaxRows(
-  _ rows: Int, _ keys: Int, _ scores: Out, _ stride: Int, _ maxima: Out, _ sums: Out, _ results: Out, _ valueSize: Int,
-  _ exponential: (V) -> V, _ store: (_ row: Int, _ i: Int, _ values: V, _ rest: Int) -> Void
+  _ rows: Int, _ keys: Int, _ scores: Out, _ stride: Int, _ states: Out, _ results: Out, _ valueSize: Int,
+  _ exponential: (V) -> V, _ store: (_ line: Out, _ i: Int, _ first: V, _ second: V, _ sum: V) -> V
 ) {
   for row in 0..<rows {
     let line = scores + row &* stride
-    let old = maxima[row]
-    let top = largest(line, keys, old)
+    let state = states + row &* tileColumns
+    let old = state[lanes]
+    let top = state[lanes &+ 1]
     // Nothing visible yet: every exponential is zero whatever the shift.
     let shift = csimd_splat(top == -Float.infinity ? 0 : top)
-    var sum0 = csimd_splat(0)
-    var sum1 = csimd_splat(0)
+    var sum = csimd_splat(0)
     var i = 0
-    while i &+ 2 &* lanes <= keys {
-      let e0 = exponential(csimd_load(line + i) - shift)
-      let e1 = exponential(csimd_load(line + i + lanes) - shift)
-      store(row, i, e0, lanes)
-      store(row, i &+ lanes, e1, lanes)
-      sum0 = sum0 + e0
-      sum1 = sum1 + e1
-      i &+= 2 &* lanes
-    }
-    if i &+ lanes <= keys {
-      let e = exponential(csimd_load(line + i) - shift)
-      store(row, i, e, lanes)
-      sum0 = sum0 + e
-      i &+= lanes
+    while i &+ tileColumns <= keys {
+      let first = exponential(csimd_load(line + i) - shift)
+      let second = exponential(csimd_load(line + i + lanes) - shift)
+      sum = store(line, i, first, second, sum)
+      i &+= tileColumns
     }
     if i < keys {
-      let rest = keys &- i
-      csimd_store_first(line + i, exponential(csimd_load_first(line + i, rest) - shift), rest)
-      let e = csimd_load_first(line + i, rest)
-      store(row, i, e, rest)
-      sum1 = sum1 + e
+      let (first, second) = lastScores(line + i, keys &- i)
+      sum = store(line, i, exponential(first - shift), exponential(second - shift), sum)
     }
-    var total = sums[row]
     if top != old {
       let factor = old == -Float.infinity ? 0 : csimd_first(vexp2(csimd_splat(old) - shift))
-      total *= factor
       let scale = csimd_splat(factor)
+      csimd_store(state, csimd_load(state) * scale)
       let result = results + row &* valueSize
       map(In(result), result, valueSize) { $0 * scale }
-      maxima[row] = top
+      state[lanes] = top
     }
-    sums[row] = total + csimd_sum(sum0 + sum1)
-  }
-}
-
-/// `round` stores a vector as bfloat16.
-@inline(__always)
-func attentionPairs(
-  _ rows: Int, _ keys: Int, _ scores: Out, _ stride: Int, _ maxima: Out, _ sums: Out, _ results: Out, _ valueSize: Int,
-  _ pairs: Out, _ round: (UnsafeMutablePointer<UInt16>, V) -> Void
-) {
-  softmaxRows(rows, keys, scores, stride, maxima, sums, results, valueSize, vexp2Coarse) { row, i, values, _ in
-    round(UnsafeMutableRawPointer(pairs + row &* stride).assumingMemoryBound(to: UInt16.self) + i, values)
+    csimd_store(state, csimd_load(state) + sum)
   }
 }

@@ -55,11 +55,14 @@ package func kernelTable() -> KernelTable {
     accumulate: accumulate,
     multiplyAdd: multiplyAdd,
     winograd: WinogradKernels(input: winogradInput, weights: winogradWeights, output: winogradOutput),
-    fused: FusedKernels(attentionRows: attentionRows, gegluTile: gegluTile),
+    fused: FusedKernels(gegluTile: gegluTile),
+    attention: AttentionKernels(
+      prefetchRows: prefetchRows, maxima: scoreMaxima, byteScores: byteScores, softmax: softmax,
+      softmaxPairs: softmaxPairs, divide: divideResults),
     narrow: NarrowKernels(
       pairPanel: pairPanel, bytePanel: bytePanel, roundRow: toBFloat16, packPairs: packPairs, unpackPairs: unpackPairs,
       columnMagnitudes: columnMagnitudes, packBytes: packBytes, unpackBytes: unpackBytes, magnitude: magnitude,
-      quantizeRow: quantizeRow, rescale: rescale, attentionPairs: attentionPairs),
+      quantizeRow: quantizeRow, rescale: rescale),
     gemmPanel: gemmPanel,
     epilogue: epilogue,
     packPanel: packPanel,

@@ -60,6 +60,7 @@ extension KernelTable {
     multiplyAdd: BinaryKernel,
     winograd: WinogradKernels,
     fused: FusedKernels,
+    attention: AttentionKernels,
     narrow: NarrowKernels,
     gemmPanel: PanelKernel,
     epilogue:
@@ -114,6 +115,7 @@ extension KernelTable {
     self.multiplyAdd = multiplyAdd
     self.winograd = winograd
     self.fused = fused
+    self.attention = attention
     self.narrow = narrow
     self.gemmPanel = gemmPanel
     self.epilogue = epilogue

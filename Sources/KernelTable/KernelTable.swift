@@ -133,8 +133,10 @@ package struct KernelTable: Sendable {
 
   /// Transforms of 3×3 convolutions.
   package var winograd: WinogradKernels
-  /// Attention and gated activations.
+  /// Gated activations.
   package var fused: FusedKernels
+  /// Between the products of attention.
+  package var attention: AttentionKernels
 
   /// bfloat16 and 8-bit matrix products.
   package var narrow: NarrowKernels

@@ -58,14 +58,6 @@ package struct NarrowKernels: Sendable {
       UnsafePointer<Float>?, UnsafePointer<Float>?, Int, Int32
     ) -> Void
 
-  /// `(rows, keys, scores, stride, maxima, sums, results, valueSize, pairs)`: `FusedKernels.attentionRows` whose exponentials
-  /// go, rounded to bfloat16, to rows of `stride` words; a row is filled with zeros to whole vectors. The scores are lost.
-  package var attentionPairs:
-    @convention(c) (
-      Int, Int, UnsafeMutablePointer<Float>, Int, UnsafeMutablePointer<Float>, UnsafeMutablePointer<Float>,
-      UnsafeMutablePointer<Float>, Int, UnsafeMutablePointer<Float>
-    ) -> Void
-
   /// Time of one word's step of a product in float32 multiply-adds: 1 with dot instructions; the others count
   /// instructions.
   package func stepCost(_ format: ElementFormat) -> Double {
@@ -94,11 +86,6 @@ package struct NarrowKernels: Sendable {
       @convention(c) (
         Int, Int, UnsafeMutablePointer<Float>, Int, UnsafePointer<Float>, UnsafePointer<Float>, UnsafePointer<Int32>,
         UnsafePointer<Float>?, UnsafePointer<Float>?, Int, Int32
-      ) -> Void,
-    attentionPairs:
-      @convention(c) (
-        Int, Int, UnsafeMutablePointer<Float>, Int, UnsafeMutablePointer<Float>, UnsafeMutablePointer<Float>,
-        UnsafeMutablePointer<Float>, Int, UnsafeMutablePointer<Float>
       ) -> Void
   ) {
     self.pairPanel = pairPanel
@@ -112,6 +99,5 @@ package struct NarrowKernels: Sendable {
     self.magnitude = magnitude
     self.quantizeRow = quantizeRow
     self.rescale = rescale
-    self.attentionPairs = attentionPairs
   }
 }

@@ -11,16 +11,19 @@ package func withDotProducts(_ table: KernelTable) -> KernelTable {
   result.narrow.bytePanel = bytePanel
   result.narrow.roundRow = roundRow
   result.narrow.packPairs = packPairs
-  result.narrow.attentionPairs = attentionPairs
+  result.attention.softmaxPairs = softmaxPairs
   return result
 }
 
-private func attentionPairs(
-  _ rows: Int, _ keys: Int, _ scores: Out, _ stride: Int, _ maxima: Out, _ sums: Out, _ results: Out, _ valueSize: Int,
-  _ pairs: Out
+/// Sums what is stored, the rounded exponentials.
+private func softmaxPairs(
+  _ rows: Int, _ keys: Int, _ scores: Out, _ stride: Int, _ states: Out, _ results: Out, _ valueSize: Int
 ) {
-  attentionPairs(rows, keys, scores, stride, maxima, sums, results, valueSize, pairs) {
-    csimd_round_to_bfloat16($0, $1)
+  let ones = csimd_splat(Float(bitPattern: 0x3F80_3F80))
+  softmaxRows(rows, keys, scores, stride, states, results, valueSize, vexp2Coarse) { line, i, first, second, sum in
+    let words = csimd_round_two_to_bfloat16(first, second)
+    csimd_store(line + i &>> 1, words)
+    return csimd_dot_pairs(words, ones, sum)
   }
 }
 

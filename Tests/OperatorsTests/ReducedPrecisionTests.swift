@@ -261,6 +261,54 @@ import Testing
     }
   }
 
+  /// int8 scores from 256 keys on, against float32. An integer of a query stands for at most the query's magnitude / 127, one
+  /// of a key for that of the key less the mean key; a score is off by half of each times the other factor.
+  @Test(arguments: [Float(0), 40]) func attentionWithIntegerScores(common: Float) throws {
+    for (queries, keys, heads, size) in [(7, 256, 2, 40), (100, 300, 1, 64), (17, 513, 2, 33), (2, 260, 1, 1100)] {
+      let width = heads * size
+      let q = sequence(queries * width, seed: 1)
+      // What all keys share costs no accuracy.
+      let k = sequence(keys * width, seed: 2).enumerated().map { $1 + common * Float($0 % width % 3) }
+      let v = sequence(keys * width, seed: 3)
+      let mask = sequence(queries * keys, seed: 4).map { $0 > 0.8 ? -Float.infinity : $0 }
+      let inputs = [
+        try Tensor(q, [1, queries, width]), try Tensor(k, [1, keys, width]), try Tensor(v, [1, keys, width]),
+        try Tensor(mask, [1, 1, queries, keys]),
+      ]
+      for given in [inputs, Array(inputs.prefix(3))] {
+        let plain = DenseRunner(type: "Attention", attributes: ["num_heads": .int(Int64(heads))])
+        var reduced = plain
+        reduced.attributes = Self.attributes(.int8, plain.attributes)
+        let expected = try plain.run(given)[0].values(Float.self)
+        let y = try reduced.run(given)[0].values(Float.self)
+        // Magnitudes: 1 of a query, at most 2 of a key less the mean. float32's own error grows with what keys share.
+        let delta = Double(size).squareRoot() * (3 / 254 + 1e-4) + Double(common) * Double(size) * 1e-6
+        let bound = (exp(2 * delta) - 1) + 2 * 0x1p-8
+        #expect(zip(y, expected).allSatisfy { abs(Double($0 - $1)) <= bound })
+        // The bound is of the worst case; errors of that size do not come together.
+        let error = zip(y, expected).reduce(0.0) { $0 + Double(($1.0 - $1.1) * ($1.0 - $1.1)) }
+        let norm = expected.reduce(0.0) { $0 + Double($1 * $1) }
+        #expect((error / norm).squareRoot() < 0.02)
+        var alone = reduced
+        alone.threads = 1
+        #expect(try alone.run(given)[0].values(Float.self) == y)
+      }
+    }
+  }
+
+  /// Few keys are not worth quantising queries: the same bits as bfloat16.
+  @Test func attentionOfFewKeysInBytes() throws {
+    let q = try Tensor(sequence(100 * 64, seed: 1), [1, 100, 64])
+    let k = try Tensor(sequence(255 * 64, seed: 2), [1, 255, 64])
+    let v = try Tensor(sequence(255 * 64, seed: 3), [1, 255, 64])
+    var results: [[Float]] = []
+    for format in Format.allCases {
+      let attributes = Self.attributes(format, ["num_heads": .int(1)])
+      results.append(try DenseRunner(type: "Attention", attributes: attributes).run([q, k, v])[0].values(Float.self))
+    }
+    #expect(results[0] == results[1])
+  }
+
   @Test func unknownPrecisionIsRefused() {
     #expect(throws: Failure.self) {
       try DenseRunner(

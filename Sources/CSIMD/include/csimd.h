@@ -67,6 +67,17 @@ CSIMD_INLINE csimd_float csimd_load_first(const float *p, intptr_t count) {
 #endif
 }
 
+// The same with `fill` for the rest; count may be the width.
+CSIMD_INLINE csimd_float csimd_load_first_or(const float *p, intptr_t count, float fill) {
+#if CSIMD_WIDTH == 16
+  return (csimd_float)_mm512_mask_loadu_ps(_mm512_set1_ps(fill), (__mmask16)((1u << count) - 1), p);
+#else
+  csimd_float v = fill;
+  if (count > 0) memcpy(&v, p, (size_t)count * sizeof(float));
+  return v;
+#endif
+}
+
 CSIMD_INLINE void csimd_store_first(float *p, csimd_float v, intptr_t count) {
 #if CSIMD_WIDTH == 16
   _mm512_mask_storeu_ps(p, (__mmask16)((1u << count) - 1), (__m512)v);
@@ -132,6 +143,9 @@ CSIMD_INLINE float csimd_horizontal_max(csimd_float v) {
   return __builtin_reduce_max(v);
 #endif
 }
+
+CSIMD_INLINE csimd_int csimd_larger_integer(csimd_int a, csimd_int b) { return a > b ? a : b; }
+CSIMD_INLINE int32_t csimd_largest_integer(csimd_int v) { return __builtin_reduce_max(v); }
 
 #if CSIMD_WIDTH == 16
 CSIMD_INLINE csimd_float csimd_from_half(const uint16_t *p) {
@@ -201,7 +215,11 @@ CSIMD_INLINE csimd_float csimd_high_half(csimd_float word) {
 CSIMD_INLINE void csimd_round_to_bfloat16(uint16_t *p, csimd_float v) {
   _mm256_storeu_si256((__m256i *)p, (__m256i)_mm512_cvtneps_pbh((__m512)v));
 }
-// The same for the first `count` (0 < count < width) elements.
+// Two vectors, the first before the second, as one of words.
+CSIMD_INLINE csimd_float csimd_round_two_to_bfloat16(csimd_float first, csimd_float second) {
+  return (csimd_float)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first);
+}
+// One vector's first `count` (0 < count < width) elements.
 CSIMD_INLINE void csimd_round_first_to_bfloat16(uint16_t *p, csimd_float v, intptr_t count) {
   _mm256_mask_storeu_epi16(p, (__mmask16)((1u << count) - 1), (__m256i)_mm512_cvtneps_pbh((__m512)v));
 }
@@ -286,5 +304,75 @@ CSIMD_INLINE csimd_float csimd_signed_byte(csimd_float word, int index) {
   csimd_unsigned raised = (csimd_unsigned)word << (24 - 8 * index);
   return __builtin_convertvector((csimd_int)raised >> 24, csimd_float);
 }
+
+#if CSIMD_WIDTH == 16
+// Columns 0 ... 3 of every quarter of four rows, as quarters of four vectors.
+CSIMD_INLINE void csimd_transpose_quarters(const float *from, intptr_t stride, __m512 *c) {
+  __m512 r0 = _mm512_loadu_ps(from), r1 = _mm512_loadu_ps(from + stride);
+  __m512 r2 = _mm512_loadu_ps(from + 2 * stride), r3 = _mm512_loadu_ps(from + 3 * stride);
+  __m512d a = (__m512d)_mm512_unpacklo_ps(r0, r1), b = (__m512d)_mm512_unpackhi_ps(r0, r1);
+  __m512d d = (__m512d)_mm512_unpacklo_ps(r2, r3), e = (__m512d)_mm512_unpackhi_ps(r2, r3);
+  c[0] = (__m512)_mm512_unpacklo_pd(a, d);
+  c[1] = (__m512)_mm512_unpackhi_pd(a, d);
+  c[2] = (__m512)_mm512_unpacklo_pd(b, e);
+  c[3] = (__m512)_mm512_unpackhi_pd(b, e);
+}
+// Four columns of sixteen rows, four apart, from quarters of theirs.
+CSIMD_INLINE void csimd_store_quarters(__m512 r0, __m512 r4, __m512 r8, __m512 r12, float *to, intptr_t stride) {
+  __m512 a = _mm512_shuffle_f32x4(r0, r4, 0x88), b = _mm512_shuffle_f32x4(r0, r4, 0xdd);
+  __m512 c = _mm512_shuffle_f32x4(r8, r12, 0x88), d = _mm512_shuffle_f32x4(r8, r12, 0xdd);
+  _mm512_storeu_ps(to, _mm512_shuffle_f32x4(a, c, 0x88));
+  _mm512_storeu_ps(to + 4 * stride, _mm512_shuffle_f32x4(b, d, 0x88));
+  _mm512_storeu_ps(to + 8 * stride, _mm512_shuffle_f32x4(a, c, 0xdd));
+  _mm512_storeu_ps(to + 12 * stride, _mm512_shuffle_f32x4(b, d, 0xdd));
+}
+// A square of width × width floats transposed; rows lie `stride` and `to_stride` apart.
+CSIMD_INLINE void csimd_transpose(const float *from, intptr_t stride, float *to, intptr_t to_stride) {
+  __m512 r0[4], r4[4], r8[4], r12[4];
+  csimd_transpose_quarters(from, stride, r0);
+  csimd_transpose_quarters(from + 4 * stride, stride, r4);
+  csimd_transpose_quarters(from + 8 * stride, stride, r8);
+  csimd_transpose_quarters(from + 12 * stride, stride, r12);
+  csimd_store_quarters(r0[0], r4[0], r8[0], r12[0], to, to_stride);
+  csimd_store_quarters(r0[1], r4[1], r8[1], r12[1], to + to_stride, to_stride);
+  csimd_store_quarters(r0[2], r4[2], r8[2], r12[2], to + 2 * to_stride, to_stride);
+  csimd_store_quarters(r0[3], r4[3], r8[3], r12[3], to + 3 * to_stride, to_stride);
+}
+#elif CSIMD_WIDTH == 8
+CSIMD_INLINE void csimd_transpose_halves(const float *from, intptr_t stride, __m256 *c) {
+  __m256 r0 = _mm256_loadu_ps(from), r1 = _mm256_loadu_ps(from + stride);
+  __m256 r2 = _mm256_loadu_ps(from + 2 * stride), r3 = _mm256_loadu_ps(from + 3 * stride);
+  __m256d a = (__m256d)_mm256_unpacklo_ps(r0, r1), b = (__m256d)_mm256_unpackhi_ps(r0, r1);
+  __m256d d = (__m256d)_mm256_unpacklo_ps(r2, r3), e = (__m256d)_mm256_unpackhi_ps(r2, r3);
+  c[0] = (__m256)_mm256_unpacklo_pd(a, d);
+  c[1] = (__m256)_mm256_unpackhi_pd(a, d);
+  c[2] = (__m256)_mm256_unpacklo_pd(b, e);
+  c[3] = (__m256)_mm256_unpackhi_pd(b, e);
+}
+CSIMD_INLINE void csimd_store_halves(__m256 r0, __m256 r4, float *to, intptr_t stride) {
+  _mm256_storeu_ps(to, _mm256_permute2f128_ps(r0, r4, 0x20));
+  _mm256_storeu_ps(to + 4 * stride, _mm256_permute2f128_ps(r0, r4, 0x31));
+}
+// A square of width × width floats transposed; rows lie `stride` and `to_stride` apart.
+CSIMD_INLINE void csimd_transpose(const float *from, intptr_t stride, float *to, intptr_t to_stride) {
+  __m256 r0[4], r4[4];
+  csimd_transpose_halves(from, stride, r0);
+  csimd_transpose_halves(from + 4 * stride, stride, r4);
+  csimd_store_halves(r0[0], r4[0], to, to_stride);
+  csimd_store_halves(r0[1], r4[1], to + to_stride, to_stride);
+  csimd_store_halves(r0[2], r4[2], to + 2 * to_stride, to_stride);
+  csimd_store_halves(r0[3], r4[3], to + 3 * to_stride, to_stride);
+}
+#else
+// A square of width × width floats transposed; rows lie `stride` and `to_stride` apart.
+CSIMD_INLINE void csimd_transpose(const float *from, intptr_t stride, float *to, intptr_t to_stride) {
+  csimd_float r0 = csimd_load(from), r1 = csimd_load(from + stride);
+  csimd_float r2 = csimd_load(from + 2 * stride), r3 = csimd_load(from + 3 * stride);
+  csimd_store(to, (csimd_float){r0[0], r1[0], r2[0], r3[0]});
+  csimd_store(to + to_stride, (csimd_float){r0[1], r1[1], r2[1], r3[1]});
+  csimd_store(to + 2 * to_stride, (csimd_float){r0[2], r1[2], r2[2], r3[2]});
+  csimd_store(to + 3 * to_stride, (csimd_float){r0[3], r1[3], r2[3], r3[3]});
+}
+#endif
 
 #endif

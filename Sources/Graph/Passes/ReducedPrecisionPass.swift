@@ -2,7 +2,7 @@
 ///
 /// Small layers stay as they are: they cost little time and memory, and the first and last layers of a network carry its
 /// result directly. With int8, layers that see one row per picture (`Gemm`: time embeddings) and everything near the
-/// input and output take bfloat16, as attention does.
+/// input and output take bfloat16. Attention chooses by its shape.
 package enum ReducedPrecisionPass {
   /// Name of the attribute, with a `Precision` as its text.
   package static let attribute = "adadiff_precision"
@@ -41,7 +41,7 @@ package enum ReducedPrecisionPass {
   }
 
   private static func choice(_ precision: Precision, for node: Node, _ editor: GraphEditor) -> Precision {
-    if node.operatorType == "Attention", node.domain == "adadiff" { return precision.aroundNetwork }
+    if node.operatorType == "Attention", node.domain == "adadiff" { return precision }
     guard precision != .float32, let size = productSize(of: node, in: editor), size.depth >= leastDepth,
       size.columns >= leastColumns
     else { return .float32 }

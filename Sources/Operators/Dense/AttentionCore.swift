@@ -3,82 +3,9 @@ import KernelTable
 import Kernels
 import Support
 
-/// A tensor seen as (batch, head, position, element); elements of one position are contiguous.
-struct HeadView {
-  var base: UnsafePointer<Float>
-  var batchStride: Int
-  var headStride: Int
-  var positionStride: Int
-
-  func position(_ batch: Int, _ head: Int, _ position: Int) -> UnsafePointer<Float> {
-    base + batch * batchStride + head * headStride + position * positionStride
-  }
-}
-
-/// What is added to the scores: a float mask, a boolean mask (false: excluded), the causal rule, valid key counts.
-struct AttentionMask: @unchecked Sendable {
-  var floats: UnsafePointer<Float>?
-  var flags: UnsafePointer<UInt8>?
-  /// Distances of the mask's (batch, head, query, key) dimensions; 0 where it broadcasts.
-  var strides = (0, 0, 0, 0)
-  /// Keys that the mask covers; further keys are excluded.
-  var keyCount = Int.max
-  /// Query i sees keys up to i + offset.
-  var causalOffset: Int?
-  /// Keys that count, per batch entry.
-  var validKeys: UnsafePointer<Int64>?
-
-  var isEmpty: Bool { floats == nil && flags == nil && causalOffset == nil && validKeys == nil }
-
-  /// A mask tensor broadcast to four dimensions; `shape` has been checked.
-  mutating func set(_ tensor: Tensor) {
-    if tensor.type == .bool {
-      flags = UnsafePointer(tensor.pointer(UInt8.self))
-    } else {
-      floats = UnsafePointer(tensor.floats)
-    }
-    let shape = [Int](repeating: 1, count: max(0, 4 - tensor.rank)) + tensor.shape
-    var distances = [0, 0, 0, 0]
-    var distance = 1
-    for axis in (0..<4).reversed() {
-      distances[axis] = shape[axis] == 1 ? 0 : distance
-      distance *= shape[axis]
-    }
-    strides = (distances[0], distances[1], distances[2], distances[3])
-    if shape[3] != 1 { keyCount = shape[3] }
-  }
-
-  /// Keys that this query may see at all, as a bound: 0 ..< result.
-  func visible(_ batch: Int, _ query: Int, of total: Int) -> Int {
-    var bound = min(total, keyCount)
-    if let causalOffset { bound = min(bound, query + causalOffset + 1) }
-    if let validKeys { bound = min(bound, max(0, Int(clamping: validKeys[batch]))) }
-    return max(0, bound)
-  }
-
-  /// Adds the mask, times `unit`, to the scores of one query for keys `first ..< first + count`.
-  func apply(
-    _ scores: UnsafeMutablePointer<Float>, unit: Float = 1, batch: Int, head: Int, query: Int, first: Int, count: Int,
-    total: Int
-  ) {
-    let bound = visible(batch, query, of: total) - first
-    if bound < count { for i in max(0, bound)..<count { scores[i] = -.infinity } }
-    let open = max(0, min(bound, count))
-    let start = batch * strides.0 + head * strides.1 + query * strides.2 + first * strides.3
-    if let floats {
-      for i in 0..<open {
-        let value = floats[start + i * strides.3]
-        // Exporters exclude keys with the least finite number: a row that has nothing else stays finite.
-        scores[i] += value.isFinite ? max(-Float.greatestFiniteMagnitude, value * unit) : value
-      }
-    } else if let flags {
-      for i in 0..<open where flags[start + i * strides.3] == 0 { scores[i] = -.infinity }
-    }
-  }
-}
-
 /// Softmax(scale · Q Kᵀ + mask) V without a score matrix: keys come in blocks, a running maximum and sum per query keep
-/// the softmax exact (online softmax). One task is one block of queries of one head.
+/// the softmax exact (online softmax). One task is one group of queries of one head; a block of keys and values stays in the
+/// second-level cache while the group's queries see it a few at a time, whose scores stay in the first-level cache.
 struct AttentionCore {
   var batch: Int
   var heads: Int
@@ -95,166 +22,240 @@ struct AttentionCore {
   var y: HeadView
   var mask = AttentionMask()
   var kernels = Kernels.current
-  /// Of queries, keys, probabilities and values in the products: float32 or bfloat16. Scores, softmax and sums are float32.
-  var format = ElementFormat.float32
+  var formats = AttentionFormats()
 
   /// Scores are in this unit, log2(e), so that the softmax takes powers of 2.
   private static let base2: Float = 1.442_695_04
 
   /// Query rows of one task.
-  private static func blockRows(_ kernels: KernelTable) -> Int { 8 * kernels.gemm.tileRows }
+  private static func groupRows(_ kernels: KernelTable) -> Int { 8 * kernels.gemm.tileRows }
+  /// Query rows whose scores are there at a time: 26 KB on AVX-512.
+  private static func stepRows(_ kernels: KernelTable) -> Int { 2 * kernels.gemm.tileRows }
 
   private static func depthBlocks(_ words: Int, _ kernels: KernelTable) -> Int {
     max(1, (words + kernels.gemm.blockDepth - 1) / kernels.gemm.blockDepth)
   }
 
-  /// Queries, scores, probabilities where they are not the scores' memory, results, maxima and sums, one register tile;
-  /// or what packing needs.
+  /// Where things lie in a thread's scratch memory.
+  private struct Slot {
+    var queries: UnsafeMutablePointer<Float>
+    var scores: UnsafeMutablePointer<Float>
+    var results: UnsafeMutablePointer<Float>
+    /// `AttentionKernels`'.
+    var states: UnsafeMutablePointer<Float>
+    /// int8: what an integer of each query stands for.
+    var queryScales: UnsafeMutablePointer<Float>
+    /// One register tile.
+    var tile: UnsafeMutablePointer<Float>
+  }
+
+  private func slot(_ scratch: UnsafeMutablePointer<Float>) -> Slot {
+    let g = kernels.gemm
+    let rows = Self.groupRows(kernels)
+    let blocks = Self.depthBlocks(formats.scores.words(size), kernels)
+    let scores = scratch + rows * g.rowStride * blocks
+    let states = scores + Self.stepRows(kernels) * g.rowStride
+    let queryScales = states + rows * g.tileColumns
+    let tile = queryScales + rows
+    return Slot(
+      queries: scratch, scores: scores, results: tile + g.tileRows * g.tileColumns, states: states,
+      queryScales: queryScales, tile: tile)
+  }
+
   private static func slotFloatCount(
-    size: Int, valueSize: Int, _ kernels: KernelTable, _ format: ElementFormat
+    size: Int, valueSize: Int, _ kernels: KernelTable, _ formats: AttentionFormats
   ) -> Int {
     let g = kernels.gemm
-    let rows = blockRows(kernels)
-    let blocks = depthBlocks(format.words(size), kernels) + (format == .float32 ? 1 : 2)
-    let floats = rows * g.rowStride * blocks + rows * (valueSize + 2) + g.tileRows * g.tileColumns
-    return (max(floats, PackedMatrix.packingFloatCount(kernels)) + 15) & ~15
+    let rows = groupRows(kernels)
+    let blocks = depthBlocks(formats.scores.words(size), kernels)
+    let floats =
+      (rows * blocks + stepRows(kernels)) * g.rowStride + rows * (g.tileColumns + 1 + valueSize)
+      + g.tileRows * g.tileColumns
+    return (max(floats, PackedMatrix.packingFloatCount(kernels) + size) + 15) & ~15
   }
+
+  private static func keyFloatCount(
+    keys: Int, size: Int, _ kernels: KernelTable, _ formats: AttentionFormats
+  ) -> Int { PackedMatrix.floatCount(depth: size, columns: keys, kernels, formats.scores) }
+
+  private static func valueFloatCount(
+    keys: Int, valueSize: Int, _ kernels: KernelTable, _ formats: AttentionFormats
+  ) -> Int { PackedMatrix.floatCount(depth: keys, columns: valueSize, kernels, formats.values) }
 
   static func scratchByteCount(
     batch: Int, keyHeads: Int, keys: Int, size: Int, valueSize: Int, threads: Int, _ kernels: KernelTable,
-    format: ElementFormat = .float32
+    formats: AttentionFormats = AttentionFormats()
   ) -> Int {
     let packed =
-      PackedMatrix.floatCount(depth: size, columns: keys, kernels, format)
-      + PackedMatrix.floatCount(depth: keys, columns: valueSize, kernels, format)
+      keyFloatCount(keys: keys, size: size, kernels, formats)
+      + valueFloatCount(keys: keys, valueSize: valueSize, kernels, formats)
     return ScratchMemory.byteCount(floats: batch * keyHeads * packed)
-      + ScratchMemory.byteCount(floats: threads * slotFloatCount(size: size, valueSize: valueSize, kernels, format))
+      + ScratchMemory.byteCount(floats: threads * slotFloatCount(size: size, valueSize: valueSize, kernels, formats))
   }
 
   func run(context: RunContext, scratch: inout ScratchMemory) throws {
     guard batch > 0, heads > 0, queries > 0, valueSize > 0 else { return }
     let kernels = kernels
-    let format = format
-    let keyFloats = PackedMatrix.floatCount(depth: size, columns: keys, kernels, format)
-    let valueFloats = PackedMatrix.floatCount(depth: keys, columns: valueSize, kernels, format)
+    let keyFloats = Self.keyFloatCount(keys: keys, size: size, kernels, formats)
+    let valueFloats = Self.valueFloatCount(keys: keys, valueSize: valueSize, kernels, formats)
     func keyMatrix(_ panels: UnsafeMutablePointer<Float>) -> PackedMatrix {
-      PackedMatrix(depth: size, columns: keys, kernels: kernels, format: format, panels: panels)
+      PackedMatrix(depth: size, columns: keys, kernels: kernels, format: formats.scores, panels: panels)
     }
     func valueMatrix(_ panels: UnsafeMutablePointer<Float>) -> PackedMatrix {
-      PackedMatrix(depth: keys, columns: valueSize, kernels: kernels, format: format, panels: panels + keyFloats)
+      PackedMatrix(
+        depth: keys, columns: valueSize, kernels: kernels, format: formats.values, panels: panels + keyFloats)
     }
     let packed = try scratch.takeFloats(batch * keyHeads * (keyFloats + valueFloats))
     let slots = context.pool.threads
-    let slotFloats = Self.slotFloatCount(size: size, valueSize: valueSize, kernels, format)
-    let blocks = try scratch.takeFloats(slots * slotFloats)
+    let slotFloats = Self.slotFloatCount(size: size, valueSize: valueSize, kernels, formats)
+    let own = try scratch.takeFloats(slots * slotFloats)
     try runTasks(batch * keyHeads, slots: slots, context: context) { slot, task in
       let (item, head) = task.quotientAndRemainder(dividingBy: keyHeads)
       let target = packed + task * (keyFloats + valueFloats)
-      let own = blocks + slot * slotFloats
-      keyMatrix(target).packAll(
-        from: k.position(item, head, 0), rowStride: k.positionStride, transposed: true, scratch: own)
+      pack(keys: k.position(item, head, 0), to: keyMatrix(target), scratch: own + slot * slotFloats)
       valueMatrix(target).packAll(
-        from: v.position(item, head, 0), rowStride: v.positionStride, transposed: false, scratch: own)
+        from: v.position(item, head, 0), rowStride: v.positionStride, transposed: false,
+        scratch: own + slot * slotFloats)
     }
-    let limit = Self.blockRows(kernels)
-    let queryBlocks = (queries + limit - 1) / limit
-    try runTasks(batch * heads * queryBlocks, slots: slots, context: context) { slot, task in
-      let (pair, block) = task.quotientAndRemainder(dividingBy: queryBlocks)
+    let limit = Self.groupRows(kernels)
+    let groups = (queries + limit - 1) / limit
+    try runTasks(batch * heads * groups, slots: slots, context: context) { slot, task in
+      let (pair, group) = task.quotientAndRemainder(dividingBy: groups)
       let (item, head) = pair.quotientAndRemainder(dividingBy: heads)
       let matrices = packed + (item * keyHeads + head / (heads / keyHeads)) * (keyFloats + valueFloats)
       attend(
-        item, head, firstQuery: block * limit, rows: min(limit, queries - block * limit),
-        keyMatrix: keyMatrix(matrices), valueMatrix: valueMatrix(matrices), scratch: blocks + slot * slotFloats)
+        item, head, firstQuery: group * limit, rows: min(limit, queries - group * limit),
+        keyMatrix: keyMatrix(matrices), valueMatrix: valueMatrix(matrices), self.slot(own + slot * slotFloats))
     }
   }
 
   private func attend(
     _ item: Int, _ head: Int, firstQuery: Int, rows: Int, keyMatrix: PackedMatrix, valueMatrix: PackedMatrix,
-    scratch: UnsafeMutablePointer<Float>
+    _ own: Slot
   ) {
     let g = kernels.gemm
-    let limit = Self.blockRows(kernels)
-    let words = keyMatrix.words
-    let depthBlocks = Self.depthBlocks(words, kernels)
-    let packedQueries = scratch
-    let scores = packedQueries + depthBlocks * limit * g.rowStride
-    let probabilities = format == .float32 ? scores : scores + limit * g.rowStride
-    let results = probabilities + limit * g.rowStride
-    let maxima = results + limit * valueSize
-    let sums = maxima + limit
-    let tile = sums + limit
+    kernels.attention.prefetchRows(rows, size, q.position(item, head, firstQuery), q.positionStride)
     for row in 0..<rows {
-      pack(query: q.position(item, head, firstQuery + row), row: row, of: limit, to: packedQueries, scratch: scores)
-      maxima[row] = -.infinity
-      sums[row] = 0
+      pack(query: q.position(item, head, firstQuery + row), row: row, own)
+      own.states[row * g.tileColumns + g.tileColumns / 2] = -.infinity
+      (own.states + row * g.tileColumns).update(repeating: 0, count: g.tileColumns / 2)
     }
-    results.update(repeating: 0, count: rows * valueSize)
+    own.results.update(repeating: 0, count: rows * valueSize)
     // Causal: keys beyond the last query's are never looked at.
     var bound = keys
     if mask.causalOffset != nil { bound = min(keys, mask.visible(item, firstQuery + rows - 1, of: keys)) }
-    var firstKey = 0
-    while firstKey < bound {
+    for firstKey in stride(from: 0, to: bound, by: g.blockDepth) {
       let count = min(g.blockDepth, bound - firstKey)
-      for panel in firstKey / g.tileColumns..<(firstKey + count + g.tileColumns - 1) / g.tileColumns {
-        let column = panel * g.tileColumns - firstKey
-        for block in 0..<depthBlocks {
-          let first = block * g.blockDepth
-          keyMatrix.panelKernel(
-            rows, min(g.tileColumns, count - column), min(g.blockDepth, words - first),
-            packedQueries + block * limit * g.rowStride,
-            keyMatrix.panels + panel * keyMatrix.panelStride + first * g.tileColumns, scores + column, g.rowStride,
-            block > 0, tile)
+      for firstRow in stride(from: 0, to: rows, by: Self.stepRows(kernels)) {
+        let height = min(Self.stepRows(kernels), rows - firstRow)
+        score(keyMatrix, rows: firstRow..<firstRow + height, keys: firstKey..<firstKey + count, own)
+        if !mask.isEmpty {
+          for row in 0..<height {
+            mask.apply(
+              own.scores + row * g.rowStride, unit: Self.base2, batch: item, head: head,
+              query: firstQuery + firstRow + row, first: firstKey, count: count, total: keys)
+          }
+        }
+        let states = own.states + firstRow * g.tileColumns
+        let results = own.results + firstRow * valueSize
+        if formats.scores != .int8 || !mask.isEmpty {
+          kernels.attention.maxima(height, count, own.scores, g.rowStride, states)
+        }
+        let softmax = formats.values == .float32 ? kernels.attention.softmax : kernels.attention.softmaxPairs
+        softmax(height, count, own.scores, g.rowStride, states, results, valueSize)
+        for panel in 0..<valueMatrix.panelCount {
+          let column = panel * g.tileColumns
+          valueMatrix.panelKernel(
+            height, min(g.tileColumns, valueSize - column), formats.values.words(count), own.scores,
+            valueMatrix.panels + panel * valueMatrix.panelStride + formats.values.words(firstKey) * g.tileColumns,
+            results + column, valueSize, true, own.tile)
         }
       }
-      if !mask.isEmpty {
-        for row in 0..<rows {
-          mask.apply(
-            scores + row * g.rowStride, unit: Self.base2, batch: item, head: head, query: firstQuery + row,
-            first: firstKey, count: count, total: keys)
-        }
-      }
-      if format == .float32 {
-        kernels.fused.attentionRows(rows, count, scores, g.rowStride, maxima, sums, results, valueSize)
-      } else {
-        kernels.narrow.attentionPairs(
-          rows, count, scores, g.rowStride, maxima, sums, results, valueSize, probabilities)
-      }
-      for panel in 0..<valueMatrix.panelCount {
-        let column = panel * g.tileColumns
-        valueMatrix.panelKernel(
-          rows, min(g.tileColumns, valueSize - column), format.words(count), probabilities,
-          valueMatrix.panels + panel * valueMatrix.panelStride + format.words(firstKey) * g.tileColumns,
-          results + column, valueSize, true, tile)
-      }
-      firstKey += count
     }
-    for row in 0..<rows {
-      let target = UnsafeMutablePointer(mutating: y.position(item, head, firstQuery + row))
-      // No visible key at all: 0 / 0 is NaN, as the definition has it.
-      kernels.divideScalar(results + row * valueSize, sums[row], target, valueSize)
+    kernels.attention.divide(
+      rows, valueSize, own.results, own.states, UnsafeMutablePointer(mutating: y.position(item, head, firstQuery)),
+      y.positionStride)
+  }
+
+  /// Scores of some of a group's queries and keys, in base 2.
+  private func score(_ keyMatrix: PackedMatrix, rows: Range<Int>, keys: Range<Int>, _ own: Slot) {
+    let g = kernels.gemm
+    let words = keyMatrix.words
+    for panel in keys.lowerBound / g.tileColumns..<(keys.upperBound + g.tileColumns - 1) / g.tileColumns {
+      let column = panel * g.tileColumns - keys.lowerBound
+      for block in 0..<Self.depthBlocks(words, kernels) {
+        let first = block * g.blockDepth
+        keyMatrix.panelKernel(
+          rows.count, min(g.tileColumns, keys.count - column), min(g.blockDepth, words - first),
+          own.queries + (block * Self.groupRows(kernels) + rows.lowerBound) * g.rowStride,
+          keyMatrix.panels + panel * keyMatrix.panelStride + first * g.tileColumns, own.scores + column, g.rowStride,
+          block > 0, own.tile)
+      }
+    }
+    guard formats.scores == .int8 else { return }
+    kernels.attention.byteScores(
+      rows.count, keys.count, own.scores, g.rowStride, own.queryScales + rows.lowerBound,
+      keyMatrix.columnScales + keys.lowerBound, keyMatrix.columnOffsets + keys.lowerBound,
+      own.states + rows.lowerBound * g.tileColumns)
+  }
+
+  /// One query times the scale and log2(e), in blocks of `groupRows`; with int8 the factor is in the query's scale.
+  private func pack(query: UnsafePointer<Float>, row: Int, _ own: Slot) {
+    let g = kernels.gemm
+    let format = formats.scores
+    let unit = scale * Self.base2
+    var factor: Float = 0
+    if format == .int8 {
+      let (scale, toInteger) = PackedMatrix.quantization(kernels.narrow.magnitude(query, size))
+      own.queryScales[row] = scale * unit
+      factor = toInteger
+    }
+    for (block, first) in stride(from: 0, to: size, by: g.blockDepth * format.elementsPerWord).enumerated() {
+      let count = min(g.blockDepth * format.elementsPerWord, size - first)
+      let words = own.queries + (block * Self.groupRows(kernels) + row) * g.rowStride
+      if format == .float32 {
+        kernels.multiplyScalar(query + first, unit, words, count)
+        continue
+      }
+      withUnsafePointer(to: factor) { factor in
+        let target = PackedRows(
+          words: words, distance: g.rowStride, format: format, kernels: kernels, factors: factor)
+        if format == .int8 {
+          target.write(query + first, count: count, row: 0, at: 0)
+        } else {
+          for start in stride(from: 0, to: count, by: g.blockDepth) {
+            let piece = min(g.blockDepth, count - start)
+            kernels.multiplyScalar(query + first + start, unit, own.scores, piece)
+            target.write(own.scores, count: piece, row: 0, at: start)
+          }
+        }
+        target.pad(rows: 1, depth: count)
+      }
     }
   }
 
-  /// One query times the scale and log2(e), in blocks of `limit` rows. `scratch`: a block of floats.
+  /// Packs the keys of one head. For int8 their mean is taken off first: what all keys share adds the same to every score of
+  /// a query, which the softmax does not see, and would take most of the integers' range. `scratch`:
+  /// `packingFloatCount` + size.
   private func pack(
-    query: UnsafePointer<Float>, row: Int, of limit: Int, to target: UnsafeMutablePointer<Float>,
-    scratch: UnsafeMutablePointer<Float>
+    keys source: UnsafePointer<Float>, to matrix: PackedMatrix, scratch: UnsafeMutablePointer<Float>
   ) {
-    let g = kernels.gemm
-    for (block, first) in stride(from: 0, to: size, by: g.blockDepth * format.elementsPerWord).enumerated() {
-      let count = min(g.blockDepth * format.elementsPerWord, size - first)
-      let rows = PackedRows(
-        words: target + (block * limit + row) * g.rowStride, distance: g.rowStride, format: format, kernels: kernels)
-      if format == .float32 {
-        kernels.multiplyScalar(query + first, scale * Self.base2, rows.words, count)
-        continue
+    guard matrix.format == .int8 else {
+      return matrix.packAll(from: source, rowStride: k.positionStride, transposed: true, scratch: scratch)
+    }
+    let tile = kernels.gemm.tileColumns
+    let mean = scratch + PackedMatrix.packingFloatCount(kernels)
+    mean.update(repeating: 0, count: size)
+    for key in 0..<keys { kernels.accumulate(source + key * k.positionStride, 1 / Float(keys), mean, size) }
+    for panel in 0..<matrix.panelCount {
+      let column = panel * tile
+      let width = min(tile, keys - column)
+      matrix.pack(panel: panel, scratch: scratch) { first, count, target in
+        kernels.packPanelTransposed(source + column * k.positionStride + first, k.positionStride, count, width, target)
+        for row in 0..<count {
+          kernels.subtractScalar(target + row * tile, mean[first + row], target + row * tile, tile)
+        }
       }
-      for start in stride(from: 0, to: count, by: g.blockDepth) {
-        let piece = min(g.blockDepth, count - start)
-        kernels.multiplyScalar(query + first + start, scale * Self.base2, scratch, piece)
-        rows.write(scratch, count: piece, row: 0, at: start)
-      }
-      rows.pad(rows: 1, depth: count)
     }
   }
 }

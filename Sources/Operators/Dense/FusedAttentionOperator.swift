@@ -8,12 +8,13 @@ import Support
 struct FusedAttentionOperator: Operator {
   let heads: Int
   let scale: Float?
+  /// That the model asks for.
   let format: ElementFormat
 
   init(_ node: Node) throws {
     heads = try node.required(node.int("num_heads"), "num_heads")
     scale = try node.float("scale")
-    format = try node.elementFormat() == .float32 ? .float32 : .bfloat16
+    format = try node.elementFormat()
     guard heads > 0 else { throw Failure(.outOfRange, "num_heads must be positive", actual: "\(heads)") }
   }
 
@@ -46,7 +47,7 @@ struct FusedAttentionOperator: Operator {
     else { return 0 }
     return AttentionCore.scratchByteCount(
       batch: k[0], keyHeads: heads, keys: k[1], size: k[2] / heads, valueSize: v[2] / heads, threads: threads,
-      Kernels.current, format: format)
+      Kernels.current, formats: AttentionFormats(format, keys: k[1]))
   }
 
   func run(inputs: [Tensor?], outputs: [Tensor?], context: RunContext) throws {
@@ -63,7 +64,7 @@ struct FusedAttentionOperator: Operator {
     var core = AttentionCore(
       batch: q.shape[0], heads: heads, keyHeads: heads, queries: q.shape[1], keys: k.shape[1], size: size,
       valueSize: v.shape[2] / heads, scale: scale ?? 1 / Float(size).squareRoot(), q: view(q), k: view(k), v: view(v),
-      y: view(y), format: format)
+      y: view(y), formats: AttentionFormats(format, keys: k.shape[1]))
     if let mask = inputs.optionalTensor(3) { core.mask.set(mask) }
     var scratch = ScratchMemory(context.scratch)
     defer { withExtendedLifetime(scratch) {} }

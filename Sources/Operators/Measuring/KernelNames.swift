@@ -37,5 +37,8 @@ extension MatMulGegluOperator {
 }
 
 extension FusedAttentionOperator {
-  func kernelName(for inputs: [ValueInfo?]) -> String? { "blocked softmax" + format.suffix }
+  func kernelName(for inputs: [ValueInfo?]) -> String? {
+    let formats = AttentionFormats(format, keys: inputs.optionalInput(1)?.shape[1] ?? 0)
+    return "blocked softmax" + formats.values.suffix + (formats.scores == .int8 ? ", int8 scores" : "")
+  }
 }

@@ -21,7 +21,11 @@ final class PreparedOperators: @unchecked Sendable {
     _ implementation: any Operator, node: Node, inputs: [ValueInfo?], threads: Int
   ) throws -> any Operator {
     let key = key(implementation, node, inputs, threads)
-    if let key, let known = contents.withLock({ $0.operators[key] }) { return known }
+    if let key {
+      if let known = contents.withLock({ $0.operators[key] }) { return known }
+      // Weights are about to be packed.
+      for input in inputs { forPages(of: input) { $0.populatePages(in: $1) } }
+    }
     guard let prepared = try implementation.prepared(for: inputs, threads: threads) else { return implementation }
     dropPages(of: prepared, inputs)
     guard let key else { return prepared }
@@ -36,12 +40,17 @@ final class PreparedOperators: @unchecked Sendable {
   /// Packed weights make the mapped file's pages superfluous; other plans would read them from the file again.
   private func dropPages(of prepared: any Operator, _ inputs: [ValueInfo?]) {
     for slot in prepared.consumedInputs where inputs.indices.contains(slot) {
-      guard let constant = inputs[slot]?.constant, let file = constant.owner as? MappedFile,
-        let start = constant.bytes.baseAddress, let base = file.bytes.baseAddress
-      else { continue }
-      let offset = UnsafeRawPointer(start) - base
-      file.dropPages(in: offset..<(offset + constant.bytes.count))
+      forPages(of: inputs[slot]) { $0.dropPages(in: $1) }
     }
+  }
+
+  /// Calls `body` with the place of a constant in its mapped file, if it lies in one.
+  private func forPages(of input: ValueInfo?, _ body: (MappedFile, Range<Int>) -> Void) {
+    guard let constant = input?.constant, let file = constant.owner as? MappedFile,
+      let start = constant.bytes.baseAddress, let base = file.bytes.baseAddress
+    else { return }
+    let offset = UnsafeRawPointer(start) - base
+    body(file, offset..<(offset + constant.bytes.count))
   }
 
   private func key(_ implementation: any Operator, _ node: Node, _ inputs: [ValueInfo?], _ threads: Int) -> String? {

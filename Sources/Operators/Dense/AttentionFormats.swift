@@ -1,0 +1,20 @@
+import KernelTable
+
+/// Element formats of an attention's two products; sums and softmax are float32.
+struct AttentionFormats: Equatable {
+  /// Of queries and keys.
+  var scores = ElementFormat.float32
+  /// Of probabilities and values: float32 or bfloat16.
+  var values = ElementFormat.float32
+
+  /// Keys from which quantising a query costs less than its products gain.
+  private static let leastKeysOfBytes = 256
+
+  init() {}
+
+  /// What an attention with so many keys takes where a model asks for `format`.
+  init(_ format: ElementFormat, keys: Int) {
+    values = format == .int8 ? .bfloat16 : format
+    scores = keys < Self.leastKeysOfBytes ? values : format
+  }
+}
