@@ -157,9 +157,11 @@ struct WinogradConvolution {
   }
 
   /// Panels as tasks, in whole rounds for all threads; each of those left over is cut into pieces of the tiles, which
-  /// transform its weights again, so that no thread is without work.
+  /// transform its weights again, so that no thread is without work. Tasks are numbered so that every thread's share
+  /// (`ThreadPool.run`) has as many whole panels.
   struct Division {
-    private let whole: Int
+    private let slots: Int
+    private let wholePerSlot: Int
     private let pieces: Int
     private let pieceTiles: Int
     private let tiles: Int
@@ -168,18 +170,25 @@ struct WinogradConvolution {
     /// `step`: tiles that a matrix product computes at least.
     init(panels: Int, tiles: Int, slots: Int, step: Int) {
       let rest = panels % slots
-      whole = panels - rest
+      self.slots = slots
+      wholePerSlot = panels / slots
       self.tiles = tiles
       let wanted = rest == 0 ? 1 : (slots + rest - 1) / rest
       pieceTiles = max(step, ((tiles + wanted - 1) / wanted + step - 1) / step * step)
       pieces = (tiles + pieceTiles - 1) / pieceTiles
-      count = whole + rest * pieces
+      count = wholePerSlot * slots + rest * pieces
     }
 
     func place(_ task: Int) -> (panel: Int, firstTile: Int, tiles: Int) {
-      guard task >= whole else { return (task, 0, tiles) }
-      let (panel, piece) = (task - whole).quotientAndRemainder(dividingBy: pieces)
-      return (whole + panel, piece * pieceTiles, min(pieceTiles, tiles - piece * pieceTiles))
+      // The share of the first `longer` slots has a task more than that of the others.
+      let (share, longer) = count.quotientAndRemainder(dividingBy: slots)
+      let inLonger = task < longer * (share + 1)
+      let slot = inLonger ? task / (share + 1) : longer + (task - longer * (share + 1)) / max(1, share)
+      let within = inLonger ? task % (share + 1) : (task - longer * (share + 1)) % max(1, share)
+      guard within >= wholePerSlot else { return (slot * wholePerSlot + within, 0, tiles) }
+      let number = task - (slot + 1) * wholePerSlot
+      let (panel, piece) = number.quotientAndRemainder(dividingBy: pieces)
+      return (slots * wholePerSlot + panel, piece * pieceTiles, min(pieceTiles, tiles - piece * pieceTiles))
     }
   }
 
