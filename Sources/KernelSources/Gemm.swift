@@ -36,6 +36,24 @@ private func prefetchLine(_ rows: In) {
   for row in 0..<tileRows { csimd_prefetch(rows + row &* rowStride) }
 }
 
+/// A packed panel of B and how its elements are read.
+struct BPanel {
+  let panel: In
+  /// Floats of memory that a row of the panel takes.
+  let width: Int
+  let isHalf: Bool
+
+  /// A row's first or second vector.
+  @inline(__always)
+  func load(_ p: In) -> V {
+    #if KERNELS_PORTABLE
+      csimd_load(p)
+    #else
+      isHalf ? csimd_from_half(UnsafeRawPointer(p).assumingMemoryBound(to: UInt16.self)) : csimd_load(p)
+    #endif
+  }
+}
+
 /// What of B is wanted after the piece in use, fetched in equal parts beside the tiles.
 struct BAhead {
   /// The next line to ask for.
@@ -71,7 +89,7 @@ struct BAhead {
 /// formats differ.
 @inline(__always)
 func gemmTile(
-  _ depth: Int, _ a: In, _ next: In, _ b: In, _ ahead: inout BAhead, _ c: Out, _ cStride: Int,
+  _ depth: Int, _ a: In, _ next: In, _ b: BPanel, _ ahead: inout BAhead, _ c: Out, _ cStride: Int,
   _ accumulate: Bool, _ step: (V, V, V) -> V
 ) {
   var c0l = csimd_splat(0), c0r = csimd_splat(0)
@@ -121,7 +139,7 @@ func gemmTile(
     #endif
   }
   var pa = a
-  var pb = b
+  var pb = b.panel
   var pn = next
   var k = depth
   if !accumulate && depth >= storeAheadDepth {
@@ -137,8 +155,8 @@ func gemmTile(
     var i = min(k, lineFloats)
     k &-= i
     while i > 0 {
-      let left = csimd_load(pb)
-      let right = csimd_load(pb + lanes)
+      let left = b.load(pb)
+      let right = b.load(pb + b.width / 2)
       let a0 = csimd_splat(pa[0 &* rowStride])
       c0l = step(a0, left, c0l)
       c0r = step(a0, right, c0r)
@@ -180,7 +198,7 @@ func gemmTile(
         c11r = step(a11, right, c11r)
       #endif
       pa += 1
-      pb += tileColumns
+      pb += b.width
       i &-= 1
     }
   }
@@ -227,7 +245,7 @@ private func hasTile(_ height: Int) -> Bool {
 /// At most `tileRows` rows, by the smallest tile that holds them.
 @inline(__always)
 private func gemmRest(
-  _ height: Int, _ depth: Int, _ a: In, _ next: In, _ b: In, _ ahead: inout BAhead, _ c: Out, _ cStride: Int,
+  _ height: Int, _ depth: Int, _ a: In, _ next: In, _ b: BPanel, _ ahead: inout BAhead, _ c: Out, _ cStride: Int,
   _ accumulate: Bool, _ step: (V, V, V) -> V
 ) {
   #if KERNELS_AVX512
@@ -237,19 +255,21 @@ private func gemmRest(
   gemmTile(depth, a, next, b, &ahead, c, cStride, accumulate, step)
 }
 
-/// A panel's product by `step`; the other arguments are those of `PanelKernel`.
+/// A panel's product by `step`; the other arguments are those of `PanelKernel`. `isHalf`, a constant: the panel holds
+/// float16.
 @inline(__always)
 func multiplyPanel(
-  _ rows: Int, _ columns: Int, _ depth: Int, _ a: In, _ b: In, _ c: Out, _ cStride: Int, _ accumulate: Bool,
-  _ tile: Out, _ step: (V, V, V) -> V
+  _ rows: Int, _ columns: Int, _ depth: Int, _ a: In, _ panel: In, _ c: Out, _ cStride: Int, _ accumulate: Bool,
+  _ tile: Out, isHalf: Bool = false, _ step: (V, V, V) -> V
 ) {
+  let b = BPanel(panel: panel, width: isHalf ? lanes : tileColumns, isHalf: isHalf)
   // What follows this piece of B in memory comes next, as a rule from far away. Addresses past the end do no harm.
   let steps = (depth &+ lineFloats &- 1) / lineFloats
-  let lines = (depth &* tileColumns &+ lineFloats &- 1) / lineFloats
+  let lines = (depth &* b.width &+ lineFloats &- 1) / lineFloats
   let slots = max(1, ((rows &+ tileRows &- 1) / tileRows) &* steps)
   let perSlot = (lines &+ slots &- 1) / slots
   var ahead = BAhead(
-    address: b + depth &* tileColumns, lines: depth <= closeDepth ? min(closeLines, perSlot) : perSlot,
+    address: panel + depth &* b.width, lines: depth <= closeDepth ? min(closeLines, perSlot) : perSlot,
     near: depth <= nearDepth)
   var row = 0
   while row < rows {

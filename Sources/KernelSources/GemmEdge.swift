@@ -7,7 +7,7 @@ internal import CSIMD
   /// `gemmTile` for 8 rows.
   @inline(__always)
   func gemmTile8(
-    _ depth: Int, _ a: In, _ b: In, _ ahead: inout BAhead, _ c: Out, _ cStride: Int, _ accumulate: Bool,
+    _ depth: Int, _ a: In, _ b: BPanel, _ ahead: inout BAhead, _ c: Out, _ cStride: Int, _ accumulate: Bool,
     _ step: (V, V, V) -> V
   ) {
     var c0l = csimd_splat(0), c0r = csimd_splat(0)
@@ -37,15 +37,15 @@ internal import CSIMD
       c7r = csimd_load(c + 7 &* cStride + lanes)
     }
     var pa = a
-    var pb = b
+    var pb = b.panel
     var k = depth
     while k > 0 {
       ahead.fetch()
       var i = min(k, lineFloats)
       k &-= i
       while i > 0 {
-        let left = csimd_load(pb)
-        let right = csimd_load(pb + lanes)
+        let left = b.load(pb)
+        let right = b.load(pb + b.width / 2)
         let a0 = csimd_splat(pa[0 &* rowStride])
         c0l = step(a0, left, c0l)
         c0r = step(a0, right, c0r)
@@ -71,7 +71,7 @@ internal import CSIMD
         c7l = step(a7, left, c7l)
         c7r = step(a7, right, c7r)
         pa += 1
-        pb += tileColumns
+        pb += b.width
         i &-= 1
       }
     }
@@ -96,7 +96,7 @@ internal import CSIMD
   /// `gemmTile` for 4 rows.
   @inline(__always)
   func gemmTile4(
-    _ depth: Int, _ a: In, _ b: In, _ ahead: inout BAhead, _ c: Out, _ cStride: Int, _ accumulate: Bool,
+    _ depth: Int, _ a: In, _ b: BPanel, _ ahead: inout BAhead, _ c: Out, _ cStride: Int, _ accumulate: Bool,
     _ step: (V, V, V) -> V
   ) {
     var c0l = csimd_splat(0), c0r = csimd_splat(0)
@@ -114,15 +114,15 @@ internal import CSIMD
       c3r = csimd_load(c + 3 &* cStride + lanes)
     }
     var pa = a
-    var pb = b
+    var pb = b.panel
     var k = depth
     while k > 0 {
       ahead.fetch()
       var i = min(k, lineFloats)
       k &-= i
       while i > 0 {
-        let left = csimd_load(pb)
-        let right = csimd_load(pb + lanes)
+        let left = b.load(pb)
+        let right = b.load(pb + b.width / 2)
         let a0 = csimd_splat(pa[0 &* rowStride])
         c0l = step(a0, left, c0l)
         c0r = step(a0, right, c0r)
@@ -136,7 +136,7 @@ internal import CSIMD
         c3l = step(a3, left, c3l)
         c3r = step(a3, right, c3r)
         pa += 1
-        pb += tileColumns
+        pb += b.width
         i &-= 1
       }
     }

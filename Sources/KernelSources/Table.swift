@@ -10,7 +10,7 @@ package func kernelTable() -> KernelTable {
   #else
     let name: StaticString = "portable"
   #endif
-  return KernelTable(
+  var table = KernelTable(
     named: name,
     gemm: GemmShape(tileRows: tileRows, tileColumns: tileColumns, blockDepth: blockDepth, rowStride: rowStride),
     add: add,
@@ -64,4 +64,10 @@ package func kernelTable() -> KernelTable {
     epilogue: epilogue,
     packPanel: packPanel,
     packPanelTransposed: packPanelTransposed)
+  #if KERNELS_PORTABLE
+    table.half = nil
+  #else
+    table.half = HalfKernels(panel: halfPanel, winogradWeights: winogradHalfWeights)
+  #endif
+  return table
 }

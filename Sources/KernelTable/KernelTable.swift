@@ -139,6 +139,9 @@ package struct KernelTable: Sendable {
   /// bfloat16 and 8-bit matrix products.
   package var narrow: NarrowKernels
 
+  /// Matrices stored as float16; nil where the machine does not convert them in one instruction.
+  package var half: HalfKernels? = nil
+
   // Matrix product.
   package var gemmPanel: PanelKernel
   /// `(rows, columns, c, cStride, bias, residual, residualStride, activation)`: in place: C = activation(C + bias + residual); bias has `columns` elements; nil bias and residual are skipped.

@@ -23,7 +23,9 @@ public final class ThreadPool: Sendable {
 
   /// Calls `body(chunk)` once for every chunk in `0..<chunks`, possibly in parallel, and returns when all are done.
   /// Which thread runs a chunk is unspecified; results must not depend on it.
-  public func run(chunks: Int, _ body: (Int) -> Void) { run(tasks: chunks, threads: chunks) { _, chunk in body(chunk) } }
+  public func run(chunks: Int, _ body: (Int) -> Void) {
+    run(tasks: chunks, threads: chunks) { _, chunk in body(chunk) }
+  }
 
   /// Calls `body(thread, task)` once for every task in `0..<tasks` on at most so many threads, numbered from 0, and
   /// returns when all are done. Every thread has its share of the tasks, in order: as a rule the same from run to run, so

@@ -90,6 +90,14 @@ import Testing
     }
   }
 
+  /// Five panels on two threads: two whole ones and half of the fifth for each.
+  @Test func sharesHaveEquallyManyPanels() {
+    let division = WinogradConvolution.Division(panels: 5, tiles: 8, slots: 2, step: 4)
+    let places = (0..<division.count).map(division.place)
+    #expect(places.map(\.panel) == [0, 1, 4, 2, 3, 4])
+    #expect(places.map(\.tiles) == [8, 8, 4, 8, 8, 4])
+  }
+
   @Test func blocksOfChannelsAndTiles() throws {
     #expect(Self.error(try Self.run(height: 7, width: 6, channels: 300, filters: 70)) < Self.limit)
     // More tiles than one block holds.

@@ -75,7 +75,7 @@ enum FilterBank: @unchecked Sendable {
           target.update(from: scratch + first * tile, count: count * tile)
         }
       }
-      matrices.append(matrix)
+      matrices.append(try matrix.halved())
     }
     withExtendedLifetime(block) {}
     if allowTransforms, WinogradConvolution.applies(to: shape),

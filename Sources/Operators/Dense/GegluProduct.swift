@@ -96,7 +96,8 @@ struct MatMulGegluOperator: Operator {
     }
     partition.limit(blockRows: min(limit, held), rows: rows)
     let blockRows = partition.blockRows
-    let places = max(1, min(MatrixProduct.HeldPieces.limit, MatrixProduct.heldRows(kernels) / (depthBlocks * blockRows)))
+    let pieceRows = depthBlocks * blockRows
+    let places = max(1, min(MatrixProduct.HeldPieces.limit, MatrixProduct.heldRows(kernels) / pieceRows))
     for slot in 0..<slots { MatrixProduct.HeldPieces(blocks + slot * Self.slotFloatCount(kernels), kernels).clear() }
     try runTasks(partition.count, slots: slots, context: context) { slot, task in
       let (rowStart, firstPanel) = partition.place(task)
@@ -104,7 +105,7 @@ struct MatMulGegluOperator: Operator {
       let own = blocks + slot * Self.slotFloatCount(kernels)
       let pieces = MatrixProduct.HeldPieces(own, kernels)
       let (place, isPacked) = pieces.take(rowStart / blockRows, places: places)
-      let packedA = own + place * depthBlocks * blockRows * g.rowStride
+      let packedA = own + place * pieceRows * g.rowStride
       let rowScales = own + MatrixProduct.heldRows(kernels) * g.rowStride + place * blockRows
       let rowFactors = rowScales + MatrixProduct.heldRows(kernels)
       let edge = pieces.tile
@@ -127,7 +128,7 @@ struct MatMulGegluOperator: Operator {
             let k = block * g.blockDepth
             matrix.panelKernel(
               count, width, min(g.blockDepth, value.words - k), packedA + block * blockRows * g.rowStride,
-              matrix.panels + panel * matrix.panelStride + k * g.tileColumns, target, g.tileColumns, k > 0, edge)
+              matrix.panel(panel, from: k), target, g.tileColumns, k > 0, edge)
           }
           if matrix.format == .int8 {
             kernels.narrow.rescale(

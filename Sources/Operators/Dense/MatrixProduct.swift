@@ -90,7 +90,7 @@ struct MatrixProduct {
         repeat {
           let depth = min(g.blockDepth, end - k)
           kernel(
-            rows, width, depth, piece, b.panels + panel * b.panelStride + k * g.tileColumns, target, cStride, k > 0,
+            rows, width, depth, piece, b.panel(panel, from: k), target, cStride, k > 0,
             tile)
           k += depth
           piece += blockStride

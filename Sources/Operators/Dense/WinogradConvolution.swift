@@ -288,9 +288,9 @@ struct WinogradConvolution {
   ) {
     let tile = kernels.gemm.tileColumns
     if format == .float32 {
-      kernels.winograd.weights(
-        weights.panels + panel * weights.panelStride + channel * tile, shape.inChannels * tile, count, u,
-        weightFrequencyStride)
+      let kernel = weights.isHalf ? kernels.half?.winogradWeights ?? kernels.winograd.weights : kernels.winograd.weights
+      kernel(
+        weights.panel(panel, from: channel), shape.inChannels * weights.rowStride, count, u, weightFrequencyStride)
       return
     }
     let rounding = piece + 9 * pieceFloatCount
