@@ -70,6 +70,10 @@ func packPanel(_ b: In, _ rowStride: Int, _ depth: Int, _ columns: Int, _ panel:
   }
 }
 
+func copyRows(_ x: In, _ xStride: Int, _ rows: Int, _ count: Int, _ out: Out, _ outStride: Int) {
+  for row in 0..<rows { map(x + row &* xStride, out + row &* outStride, count) { $0 } }
+}
+
 func packPanelTransposed(_ b: In, _ rowStride: Int, _ depth: Int, _ columns: Int, _ panel: Out) {
   var to = panel
   for k in 0..<depth {

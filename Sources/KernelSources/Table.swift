@@ -54,7 +54,10 @@ package func kernelTable() -> KernelTable {
     scaleShiftChannels: scaleShiftChannels,
     accumulate: accumulate,
     multiplyAdd: multiplyAdd,
-    winograd: WinogradKernels(input: winogradInput, weights: winogradWeights, output: winogradOutput),
+    winograd: WinogradKernels(
+      outputSide: 4, input: winogradInput, weights: winogradWeights, output: winogradOutput),
+    smallWinograd: WinogradKernels(
+      outputSide: 3, input: winogradSmallInput, weights: winogradSmallWeights, output: winogradSmallOutput),
     fused: FusedKernels(attentionRows: attentionRows, gegluTile: gegluTile),
     narrow: NarrowKernels(
       pairPanel: pairPanel, bytePanel: bytePanel, roundRow: toBFloat16, packPairs: packPairs, unpackPairs: unpackPairs,
@@ -63,11 +66,14 @@ package func kernelTable() -> KernelTable {
     gemmPanel: gemmPanel,
     epilogue: epilogue,
     packPanel: packPanel,
+    copyRows: copyRows,
     packPanelTransposed: packPanelTransposed)
   #if KERNELS_PORTABLE
     table.half = nil
   #else
-    table.half = HalfKernels(panel: halfPanel, winogradWeights: winogradHalfWeights)
+    table.half = HalfKernels(panel: halfPanel)
+    table.winograd.halfWeights = winogradHalfWeights
+    table.smallWinograd.halfWeights = winogradSmallHalfWeights
   #endif
   return table
 }

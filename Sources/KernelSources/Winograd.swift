@@ -93,7 +93,7 @@ func winogradInput(
 }
 
 /// Rows of weights that are asked for before they are needed; nine short streams are more than the hardware follows.
-@inline(__always) private var weightsAhead: Int { 12 }
+@inline(__always) var weightsAhead: Int { 12 }
 
 @inline(__always)
 private func transformWeights(_ g0: V, _ g1: V, _ g2: V) -> (V, V, V, V, V, V) {

@@ -42,16 +42,19 @@ import Testing
 
   @Test func winogradWeights() {
     for table in Kernels.supported {
-      guard let half = table.half else { continue }
       let tile = table.gemm.tileColumns
-      for depth in [1, 3, 17, 65] {
-        let (floats, halves) = Self.panel(table, 9 * depth * tile)
-        let stride = depth * tile + 16
-        var expected = [Float](repeating: 7, count: WinogradKernels.frequencies * stride)
-        var u = expected
-        table.winograd.weights(floats, depth * tile, depth, &expected, stride)
-        half.winogradWeights(halves, depth * tile / 2, depth, &u, stride)
-        #expect(u == expected, "\(table.name) \(depth)")
+      for transforms in [table.winograd, table.smallWinograd] {
+        #expect((transforms.halfWeights == nil) == (table.half == nil))
+        guard let halfWeights = transforms.halfWeights else { continue }
+        for depth in [1, 3, 17, 65] {
+          let (floats, halves) = Self.panel(table, 9 * depth * tile)
+          let stride = depth * tile + 16
+          var expected = [Float](repeating: 7, count: transforms.frequencies * stride)
+          var u = expected
+          transforms.weights(floats, depth * tile, depth, &expected, stride)
+          halfWeights(halves, depth * tile / 2, depth, &u, stride)
+          #expect(u == expected, "\(table.name) \(depth)")
+        }
       }
     }
   }
