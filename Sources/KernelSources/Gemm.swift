@@ -17,12 +17,17 @@ internal import CSIMD
 @inline(__always) var rowStride: Int { blockDepth &+ 16 }
 
 /// Floats of a cache line.
-@inline(__always) private var lineFloats: Int { 16 }
+@inline(__always) var lineFloats: Int { 16 }
 
 /// Depth from which a tile takes long enough to ask for the memory of its results first.
 @inline(__always) private var storeAheadDepth: Int { 128 }
-/// Most lines of B that one tile asks for per `lineFloats` of depth, which are 400 instructions.
-@inline(__always) private var aheadLimit: Int { 4 }
+/// Depth up to which the piece of B that follows fits the first-level cache beside the piece in use: 16 KB.
+@inline(__always) private var nearDepth: Int { 128 }
+/// Depth up to which B is taken to be in the second-level cache already, as transformed weights are: asking for much of it
+/// costs more than it saves.
+@inline(__always) private var closeDepth: Int { 64 }
+/// Most lines of such a B to ask for per `lineFloats` of depth.
+@inline(__always) private var closeLines: Int { 4 }
 
 /// Asks for one line of each of a tile's rows. Rows lie in different pages or sets, twelve at a time and a kilobyte each:
 /// too many and too short for the hardware to foresee.
@@ -31,13 +36,60 @@ private func prefetchLine(_ rows: In) {
   for row in 0..<tileRows { csimd_prefetch(rows + row &* rowStride) }
 }
 
+/// A packed panel of B and how its elements are read.
+struct BPanel {
+  let panel: In
+  /// Floats of memory that a row of the panel takes.
+  let width: Int
+  let isHalf: Bool
+
+  /// A row's first or second vector.
+  @inline(__always)
+  func load(_ p: In) -> V {
+    #if KERNELS_PORTABLE
+      csimd_load(p)
+    #else
+      isHalf ? csimd_from_half(UnsafeRawPointer(p).assumingMemoryBound(to: UInt16.self)) : csimd_load(p)
+    #endif
+  }
+}
+
+/// What of B is wanted after the piece in use, fetched in equal parts beside the tiles.
+struct BAhead {
+  /// The next line to ask for.
+  var address: In
+  /// Cache lines per `lineFloats` of depth.
+  let lines: Int
+  /// Into the first-level cache, else into the second.
+  let near: Bool
+
+  /// Asks for what belongs to one `lineFloats` of depth.
+  @inline(__always)
+  mutating func fetch() {
+    var line = 0
+    if near {
+      while line < lines {
+        csimd_prefetch(address)
+        address += lineFloats
+        line &+= 1
+      }
+    } else {
+      while line < lines {
+        csimd_prefetch_far(address)
+        address += lineFloats
+        line &+= 1
+      }
+    }
+  }
+}
+
 /// C tile = or += A · B for one whole register tile; arguments as in `PanelKernel`. `next`: the rows of A that come after
-/// these. `ahead`: what of B is wanted later; `aheadLines` cache lines of it are fetched per `lineFloats` of depth.
+/// these.
 /// `step(a, b, sum)` multiplies one word of A, repeated, with one of B in every lane: the only thing in which element
 /// formats differ.
 @inline(__always)
 func gemmTile(
-  _ depth: Int, _ a: In, _ next: In, _ b: In, _ ahead: In, _ aheadLines: Int, _ c: Out, _ cStride: Int,
+  _ depth: Int, _ a: In, _ next: In, _ b: BPanel, _ ahead: inout BAhead, _ c: Out, _ cStride: Int,
   _ accumulate: Bool, _ step: (V, V, V) -> V
 ) {
   var c0l = csimd_splat(0), c0r = csimd_splat(0)
@@ -87,9 +139,8 @@ func gemmTile(
     #endif
   }
   var pa = a
-  var pb = b
+  var pb = b.panel
   var pn = next
-  var later = ahead
   var k = depth
   if !accumulate && depth >= storeAheadDepth {
     for row in 0..<tileRows {
@@ -100,17 +151,12 @@ func gemmTile(
   while k > 0 {
     prefetchLine(pn)
     pn += lineFloats
-    var line = 0
-    while line < aheadLines {
-      csimd_prefetch_far(later)
-      later += lineFloats
-      line &+= 1
-    }
+    ahead.fetch()
     var i = min(k, lineFloats)
     k &-= i
     while i > 0 {
-      let left = csimd_load(pb)
-      let right = csimd_load(pb + lanes)
+      let left = b.load(pb)
+      let right = b.load(pb + b.width / 2)
       let a0 = csimd_splat(pa[0 &* rowStride])
       c0l = step(a0, left, c0l)
       c0r = step(a0, right, c0r)
@@ -152,7 +198,7 @@ func gemmTile(
         c11r = step(a11, right, c11r)
       #endif
       pa += 1
-      pb += tileColumns
+      pb += b.width
       i &-= 1
     }
   }
@@ -199,29 +245,32 @@ private func hasTile(_ height: Int) -> Bool {
 /// At most `tileRows` rows, by the smallest tile that holds them.
 @inline(__always)
 private func gemmRest(
-  _ height: Int, _ depth: Int, _ a: In, _ next: In, _ b: In, _ ahead: In, _ aheadLines: Int, _ c: Out, _ cStride: Int,
+  _ height: Int, _ depth: Int, _ a: In, _ next: In, _ b: BPanel, _ ahead: inout BAhead, _ c: Out, _ cStride: Int,
   _ accumulate: Bool, _ step: (V, V, V) -> V
 ) {
   #if KERNELS_AVX512
-    if height <= 4 { return gemmTile4(depth, a, b, c, cStride, accumulate, step) }
-    if height <= 8 { return gemmTile8(depth, a, b, c, cStride, accumulate, step) }
+    if height <= 4 { return gemmTile4(depth, a, b, &ahead, c, cStride, accumulate, step) }
+    if height <= 8 { return gemmTile8(depth, a, b, &ahead, c, cStride, accumulate, step) }
   #endif
-  gemmTile(depth, a, next, b, ahead, aheadLines, c, cStride, accumulate, step)
+  gemmTile(depth, a, next, b, &ahead, c, cStride, accumulate, step)
 }
 
-/// A panel's product by `step`; the other arguments are those of `PanelKernel`.
+/// A panel's product by `step`; the other arguments are those of `PanelKernel`. `isHalf`, a constant: the panel holds
+/// float16.
 @inline(__always)
 func multiplyPanel(
-  _ rows: Int, _ columns: Int, _ depth: Int, _ a: In, _ b: In, _ c: Out, _ cStride: Int, _ accumulate: Bool,
-  _ tile: Out, _ step: (V, V, V) -> V
+  _ rows: Int, _ columns: Int, _ depth: Int, _ a: In, _ panel: In, _ c: Out, _ cStride: Int, _ accumulate: Bool,
+  _ tile: Out, isHalf: Bool = false, _ step: (V, V, V) -> V
 ) {
-  // What follows this piece of B in memory comes next, as a rule from far away: it is fetched in equal parts beside the
-  // tiles. Addresses past the end do no harm.
+  let b = BPanel(panel: panel, width: isHalf ? lanes : tileColumns, isHalf: isHalf)
+  // What follows this piece of B in memory comes next, as a rule from far away. Addresses past the end do no harm.
   let steps = (depth &+ lineFloats &- 1) / lineFloats
-  let lines = (depth &* tileColumns &+ lineFloats &- 1) / lineFloats
-  let slots = max(1, (rows / tileRows) &* steps)
-  let aheadLines = min(aheadLimit, (lines &+ slots &- 1) / slots)
-  var ahead = b + depth &* tileColumns
+  let lines = (depth &* b.width &+ lineFloats &- 1) / lineFloats
+  let slots = max(1, ((rows &+ tileRows &- 1) / tileRows) &* steps)
+  let perSlot = (lines &+ slots &- 1) / slots
+  var ahead = BAhead(
+    address: panel + depth &* b.width, lines: depth <= closeDepth ? min(closeLines, perSlot) : perSlot,
+    near: depth <= nearDepth)
   var row = 0
   while row < rows {
     let height = min(tileRows, rows &- row)
@@ -229,17 +278,16 @@ func multiplyPanel(
     let to = c + row &* cStride
     let next = row &+ tileRows < rows ? from + tileRows &* rowStride : from
     if columns == tileColumns && hasTile(height) {
-      gemmRest(height, depth, from, next, b, ahead, aheadLines, to, cStride, accumulate, step)
+      gemmRest(height, depth, from, next, b, &ahead, to, cStride, accumulate, step)
     } else {
       // Edges go through a whole tile in scratch memory, with the same arithmetic as whole tiles: an element does not
       // depend on where the edge lies.
       if accumulate {
         for r in 0..<height { map(In(to + r &* cStride), tile + r &* tileColumns, columns) { $0 } }
       }
-      gemmRest(height, depth, from, next, b, ahead, aheadLines, tile, tileColumns, accumulate, step)
+      gemmRest(height, depth, from, next, b, &ahead, tile, tileColumns, accumulate, step)
       for r in 0..<height { map(In(tile + r &* tileColumns), to + r &* cStride, columns) { $0 } }
     }
-    ahead += aheadLines &* steps &* lineFloats
     row &+= height
   }
 }

@@ -9,6 +9,16 @@ func gemmPanel(
   multiplyPanel(rows, columns, depth, a, b, c, cStride, accumulate, tile) { csimd_fma($0, $1, $2) }
 }
 
+#if !KERNELS_PORTABLE
+  /// `gemmPanel` on a panel of float16.
+  func halfPanel(
+    _ rows: Int, _ columns: Int, _ depth: Int, _ a: In, _ b: In, _ c: Out, _ cStride: Int, _ accumulate: Bool,
+    _ tile: Out
+  ) {
+    multiplyPanel(rows, columns, depth, a, b, c, cStride, accumulate, tile, isHalf: true) { csimd_fma($0, $1, $2) }
+  }
+#endif
+
 func epilogue(
   _ rows: Int, _ columns: Int, _ c: Out, _ cStride: Int, _ bias: In?, _ residual: In?, _ residualStride: Int,
   _ activation: Int32
@@ -58,6 +68,10 @@ func packPanel(_ b: In, _ rowStride: Int, _ depth: Int, _ columns: Int, _ panel:
     from += rowStride
     to += tileColumns
   }
+}
+
+func copyRows(_ x: In, _ xStride: Int, _ rows: Int, _ count: Int, _ out: Out, _ outStride: Int) {
+  for row in 0..<rows { map(x + row &* xStride, out + row &* outStride, count) { $0 } }
 }
 
 func packPanelTransposed(_ b: In, _ rowStride: Int, _ depth: Int, _ columns: Int, _ panel: Out) {

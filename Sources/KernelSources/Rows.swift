@@ -153,7 +153,7 @@ func scaleShift(
   withActivation(activation) { f in map(x, out, count) { f(csimd_fma($0 - m, s, b)) } }
 }
 
-func channelMoments(_ x: In, _ rows: Int, _ channels: Int, _ sums: Out, _ squares: Out) {
+func channelMoments(_ x: In, _ rows: Int, _ channels: Int, _ stride: Int, _ sums: Out, _ squares: Out) {
   let scale = csimd_splat(1 / Float(rows))
   var c = 0
   // Four vectors of a row at a time: lines that follow each other in memory come without being asked for one by one.
@@ -199,28 +199,28 @@ func channelMoments(_ x: In, _ rows: Int, _ channels: Int, _ sums: Out, _ square
     if width == lanes {
       for _ in 0..<rows {
         sum = sum + csimd_load(p)
-        p += channels
+        p += stride
       }
       let mean = sum * scale
       p = x + c
       for _ in 0..<rows {
         let d = csimd_load(p) - mean
         square = csimd_fma(d, d, square)
-        p += channels
+        p += stride
       }
       csimd_store(sums + c, sum)
       csimd_store(squares + c, square)
     } else {
       for _ in 0..<rows {
         sum = sum + csimd_load_first(p, width)
-        p += channels
+        p += stride
       }
       let mean = sum * scale
       p = x + c
       for _ in 0..<rows {
         let d = csimd_load_first(p, width) - mean
         square = csimd_fma(d, d, square)
-        p += channels
+        p += stride
       }
       csimd_store_first(sums + c, sum, width)
       csimd_store_first(squares + c, square, width)
@@ -230,12 +230,13 @@ func channelMoments(_ x: In, _ rows: Int, _ channels: Int, _ sums: Out, _ square
 }
 
 func scaleShiftChannels(
-  _ x: In, _ rows: Int, _ channels: Int, _ mean: In, _ scale: In, _ bias: In, _ out: Out, _ activation: Int32
+  _ x: In, _ rows: Int, _ channels: Int, _ stride: Int, _ mean: In, _ scale: In, _ bias: In, _ out: Out,
+  _ activation: Int32
 ) {
   withActivation(activation) { f in
     for row in 0..<rows {
-      let from = x + row &* channels
-      let to = out + row &* channels
+      let from = x + row &* stride
+      let to = out + row &* stride
       var c = 0
       while c &+ lanes <= channels {
         let d = csimd_load(from + c) - csimd_load(mean + c)

@@ -10,7 +10,7 @@ package func kernelTable() -> KernelTable {
   #else
     let name: StaticString = "portable"
   #endif
-  return KernelTable(
+  var table = KernelTable(
     named: name,
     gemm: GemmShape(tileRows: tileRows, tileColumns: tileColumns, blockDepth: blockDepth, rowStride: rowStride),
     add: add,
@@ -54,7 +54,10 @@ package func kernelTable() -> KernelTable {
     scaleShiftChannels: scaleShiftChannels,
     accumulate: accumulate,
     multiplyAdd: multiplyAdd,
-    winograd: WinogradKernels(input: winogradInput, weights: winogradWeights, output: winogradOutput),
+    winograd: WinogradKernels(
+      outputSide: 4, input: winogradInput, weights: winogradWeights, output: winogradOutput),
+    smallWinograd: WinogradKernels(
+      outputSide: 3, input: winogradSmallInput, weights: winogradSmallWeights, output: winogradSmallOutput),
     fused: FusedKernels(gegluTile: gegluTile),
     attention: AttentionKernels(
       prefetchRows: prefetchRows, maxima: scoreMaxima, byteScores: byteScores, softmax: softmax,
@@ -66,5 +69,14 @@ package func kernelTable() -> KernelTable {
     gemmPanel: gemmPanel,
     epilogue: epilogue,
     packPanel: packPanel,
+    copyRows: copyRows,
     packPanelTransposed: packPanelTransposed)
+  #if KERNELS_PORTABLE
+    table.half = nil
+  #else
+    table.half = HalfKernels(panel: halfPanel)
+    table.winograd.halfWeights = winogradHalfWeights
+    table.smallWinograd.halfWeights = winogradSmallHalfWeights
+  #endif
+  return table
 }

@@ -92,6 +92,9 @@ func winogradInput(
   }
 }
 
+/// Rows of weights that are asked for before they are needed; nine short streams are more than the hardware follows.
+@inline(__always) var weightsAhead: Int { 12 }
+
 @inline(__always)
 private func transformWeights(_ g0: V, _ g1: V, _ g2: V) -> (V, V, V, V, V, V) {
   let third = csimd_splat(-1.0 / 3)
@@ -103,14 +106,30 @@ private func transformWeights(_ g0: V, _ g1: V, _ g2: V) -> (V, V, V, V, V, V) {
   )
 }
 
-/// Both passes in registers: 18 values between them.
 func winogradWeights(_ panel: In, _ tapStride: Int, _ depth: Int, _ u: Out, _ frequencyStride: Int) {
+  winogradWeights(BPanel(panel: panel, width: tileColumns, isHalf: false), tapStride, depth, u, frequencyStride)
+}
+
+#if !KERNELS_PORTABLE
+  /// `winogradWeights` on a panel of float16.
+  func winogradHalfWeights(_ panel: In, _ tapStride: Int, _ depth: Int, _ u: Out, _ frequencyStride: Int) {
+    winogradWeights(BPanel(panel: panel, width: lanes, isHalf: true), tapStride, depth, u, frequencyStride)
+  }
+#endif
+
+/// Both passes in registers: 18 values between them.
+@inline(__always)
+private func winogradWeights(_ b: BPanel, _ tapStride: Int, _ depth: Int, _ u: Out, _ frequencyStride: Int) {
   for k in 0..<depth {
     for half in 0..<2 {
       let offset = k &* tileColumns &+ half &* lanes
+      let from = b.panel + (k &* b.width &+ half &* (b.width / 2))
       @inline(__always) func row(_ index: Int) -> (V, V, V, V, V, V) {
-        let p = panel + (3 &* index &* tapStride &+ offset)
-        return transformWeights(csimd_load(p), csimd_load(p + tapStride), csimd_load(p + 2 &* tapStride))
+        let p = from + 3 &* index &* tapStride
+        csimd_prefetch(p + weightsAhead &* b.width)
+        csimd_prefetch(p + (tapStride &+ weightsAhead &* b.width))
+        csimd_prefetch(p + (2 &* tapStride &+ weightsAhead &* b.width))
+        return transformWeights(b.load(p), b.load(p + tapStride), b.load(p + 2 &* tapStride))
       }
       @inline(__always) func column(_ index: Int, _ g0: V, _ g1: V, _ g2: V) {
         let to = u + (index &* frequencyStride &+ offset)

@@ -49,16 +49,17 @@ extension KernelTable {
       ) -> Void,
     channelMoments:
       @convention(c) (
-        UnsafePointer<Float>, Int, Int, UnsafeMutablePointer<Float>, UnsafeMutablePointer<Float>
+        UnsafePointer<Float>, Int, Int, Int, UnsafeMutablePointer<Float>, UnsafeMutablePointer<Float>
       ) -> Void,
     scaleShiftChannels:
       @convention(c) (
-        UnsafePointer<Float>, Int, Int, UnsafePointer<Float>, UnsafePointer<Float>, UnsafePointer<Float>,
+        UnsafePointer<Float>, Int, Int, Int, UnsafePointer<Float>, UnsafePointer<Float>, UnsafePointer<Float>,
         UnsafeMutablePointer<Float>, Int32
       ) -> Void,
     accumulate: @convention(c) (UnsafePointer<Float>, Float, UnsafeMutablePointer<Float>, Int) -> Void,
     multiplyAdd: BinaryKernel,
     winograd: WinogradKernels,
+    smallWinograd: WinogradKernels,
     fused: FusedKernels,
     attention: AttentionKernels,
     narrow: NarrowKernels,
@@ -68,6 +69,7 @@ extension KernelTable {
         Int, Int, UnsafeMutablePointer<Float>, Int, UnsafePointer<Float>?, UnsafePointer<Float>?, Int, Int32
       ) -> Void,
     packPanel: @convention(c) (UnsafePointer<Float>, Int, Int, Int, UnsafeMutablePointer<Float>) -> Void,
+    copyRows: @convention(c) (UnsafePointer<Float>, Int, Int, Int, UnsafeMutablePointer<Float>, Int) -> Void,
     packPanelTransposed: @convention(c) (UnsafePointer<Float>, Int, Int, Int, UnsafeMutablePointer<Float>) -> Void
   ) {
     self.name = name
@@ -114,12 +116,14 @@ extension KernelTable {
     self.accumulate = accumulate
     self.multiplyAdd = multiplyAdd
     self.winograd = winograd
+    self.smallWinograd = smallWinograd
     self.fused = fused
     self.attention = attention
     self.narrow = narrow
     self.gemmPanel = gemmPanel
     self.epilogue = epilogue
     self.packPanel = packPanel
+    self.copyRows = copyRows
     self.packPanelTransposed = packPanelTransposed
   }
 }

@@ -116,14 +116,16 @@ package struct KernelTable: Sendable {
   /// `(x, mean, scale, bias, out, count, activation)`: activation((x − mean) · scale + bias) with scalars.
   package var scaleShift:
     @convention(c) (UnsafePointer<Float>, Float, Float, Float, UnsafeMutablePointer<Float>, Int, Int32) -> Void
-  /// `(x, rows, channels, sums, squares)`: for a rows × channels block, per channel the sum and Σ (x − block mean)².
+  /// `(x, rows, channels, stride, sums, squares)`: for a rows × channels block whose rows are `stride` apart, per channel
+  /// the sum and Σ (x − block mean)².
   package var channelMoments:
-    @convention(c) (UnsafePointer<Float>, Int, Int, UnsafeMutablePointer<Float>, UnsafeMutablePointer<Float>) -> Void
-  /// `(x, rows, channels, mean, scale, bias, out, activation)`: activation((x − mean[c]) · scale[c] + bias[c]); `out`
-  /// may be `x`.
+    @convention(c) (UnsafePointer<Float>, Int, Int, Int, UnsafeMutablePointer<Float>, UnsafeMutablePointer<Float>) ->
+      Void
+  /// `(x, rows, channels, stride, mean, scale, bias, out, activation)`: activation((x − mean[c]) · scale[c] + bias[c]),
+  /// rows of `x` and `out` being `stride` apart; `out` may be `x`.
   package var scaleShiftChannels:
     @convention(c) (
-      UnsafePointer<Float>, Int, Int, UnsafePointer<Float>, UnsafePointer<Float>, UnsafePointer<Float>,
+      UnsafePointer<Float>, Int, Int, Int, UnsafePointer<Float>, UnsafePointer<Float>, UnsafePointer<Float>,
       UnsafeMutablePointer<Float>, Int32
     ) -> Void
   /// `(x, scale, y, count)`: y += scale · x.
@@ -133,6 +135,8 @@ package struct KernelTable: Sendable {
 
   /// Transforms of 3×3 convolutions.
   package var winograd: WinogradKernels
+  /// With squares of 3×3 outputs.
+  package var smallWinograd: WinogradKernels
   /// Gated activations.
   package var fused: FusedKernels
   /// Between the products of attention.
@@ -140,6 +144,9 @@ package struct KernelTable: Sendable {
 
   /// bfloat16 and 8-bit matrix products.
   package var narrow: NarrowKernels
+
+  /// Matrices stored as float16; nil where the machine does not convert them in one instruction.
+  package var half: HalfKernels? = nil
 
   // Matrix product.
   package var gemmPanel: PanelKernel
@@ -151,7 +158,9 @@ package struct KernelTable: Sendable {
   /// `(b, rowStride, depth, columns, panel)`: packs a depth × columns piece (columns ≤ tileColumns) of a row-major
   /// matrix into one panel.
   package var packPanel: @convention(c) (UnsafePointer<Float>, Int, Int, Int, UnsafeMutablePointer<Float>) -> Void
-  /// The same for a matrix stored transposed: element (k, n) at `b[n * rowStride + k]`.
+  /// `(x, xStride, rows, count, out, outStride)`: copies `count` floats of every row.
+  package var copyRows: @convention(c) (UnsafePointer<Float>, Int, Int, Int, UnsafeMutablePointer<Float>, Int) -> Void
+  /// `packPanel` for a matrix stored transposed: element (k, n) at `b[n * rowStride + k]`.
   package var packPanelTransposed:
     @convention(c) (UnsafePointer<Float>, Int, Int, Int, UnsafeMutablePointer<Float>) -> Void
 }

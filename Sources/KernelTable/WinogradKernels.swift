@@ -1,17 +1,18 @@
-/// Winograd's F(4×4, 3×3): a 4×4 square of outputs from a 6×6 window of inputs with 36 products instead of 144.
+/// Winograd's F(m×m, 3×3): a square of m×m outputs from a window of (m + 2)×(m + 2) inputs: with m = 4, 36 products instead
+/// of 144, with m = 3, 25 instead of 81.
 ///
-/// The interpolation points are 0, ±√½, ±√2 and ∞, whose transforms keep rounding errors about half as large as those of
-/// 0, ±1, ±2. A *frequency* is one of the 36 places of a transformed window.
+/// The interpolation points, 0, ±√½, ±√2, ∞ and ±½, ±1½, ∞, keep rounding errors about half as large as those of the usual
+/// integers. A *frequency* is one of the places of a transformed window.
 package struct WinogradKernels: Sendable {
-  package static let outputSide = 4
-  package static let windowSide = 6
-  package static let frequencies = 36
+  package let outputSide: Int
+  package var windowSide: Int { outputSide + 2 }
+  package var frequencies: Int { windowSide * windowSide }
   /// Vectors of scratch that the transforms need.
   package static let scratchVectors = 36
 
   /// `(x, pixelStride, lineStride, yBegin, yEnd, xBegin, xEnd, channels, v, frequencyStride, shift, yPhase, xPhase,
   /// scratch)`: the window whose first pixel is at `x`, transformed: frequency f of channel c at
-  /// `v[f * frequencyStride + c]`. Pixels outside the given rows and columns of the window (0…6) count as zero and are not
+  /// `v[f * frequencyStride + c]`. Pixels outside the given rows and columns of the window (0…windowSide) count as zero and are not
   /// read. Row i of the window lies `(i + yPhase) >> shift` lines behind the first, columns alike: with shift 1 the window
   /// slides over an image of twice the size.
   package var input:
@@ -32,7 +33,12 @@ package struct WinogradKernels: Sendable {
       UnsafePointer<Float>?, Int32, UnsafeMutablePointer<Float>
     ) -> Void
 
+  /// `weights` on panels of float16 (`HalfKernels`), whose tap stride counts floats of memory.
+  package var halfWeights:
+    (@convention(c) (UnsafePointer<Float>, Int, Int, UnsafeMutablePointer<Float>, Int) -> Void)? = nil
+
   package init(
+    outputSide: Int,
     input:
       @convention(c) (
         UnsafePointer<Float>, Int, Int, Int, Int, Int, Int, Int, UnsafeMutablePointer<Float>, Int, Int, Int, Int,
@@ -46,6 +52,7 @@ package struct WinogradKernels: Sendable {
         UnsafePointer<Float>?, Int32, UnsafeMutablePointer<Float>
       ) -> Void
   ) {
+    self.outputSide = outputSide
     self.input = input
     self.weights = weights
     self.output = output

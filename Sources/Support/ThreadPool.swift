@@ -24,14 +24,22 @@ public final class ThreadPool: Sendable {
   /// Calls `body(chunk)` once for every chunk in `0..<chunks`, possibly in parallel, and returns when all are done.
   /// Which thread runs a chunk is unspecified; results must not depend on it.
   public func run(chunks: Int, _ body: (Int) -> Void) {
-    if chunks > 1, threads > 1, let crew = currentCrew(), crew.enter() {
-      withoutActuallyEscaping(body) { crew.run(chunks: chunks, $0) }
+    run(tasks: chunks, threads: chunks) { _, chunk in body(chunk) }
+  }
+
+  /// Calls `body(thread, task)` once for every task in `0..<tasks` on at most so many threads, numbered from 0, and
+  /// returns when all are done. Every thread has its share of the tasks, in order: as a rule the same from run to run, so
+  /// that it finds its part of the data in its own cache. A thread that is done takes what others have not begun.
+  public func run(tasks: Int, threads: Int, _ body: (_ thread: Int, _ task: Int) -> Void) {
+    let threads = min(threads, tasks, self.threads)
+    if threads > 1, let crew = currentCrew(), crew.enter() {
+      withoutActuallyEscaping(body) { crew.run(tasks: tasks, threads: threads, $0) }
       crew.leave()
     } else {
-      var chunk = 0
-      while chunk < chunks {
-        body(chunk)
-        chunk += 1
+      var task = 0
+      while task < tasks {
+        body(0, task)
+        task += 1
       }
     }
   }

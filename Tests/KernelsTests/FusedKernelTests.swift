@@ -36,21 +36,24 @@ import Testing
   @Test(arguments: [(0, 0), (1, 1), (1, 0)]) func winogradInputOfAnEnlargedImage(yPhase: Int, xPhase: Int) {
     for table in Kernels.supported {
       var scratch = [Float](repeating: 0, count: 18 * table.gemm.tileColumns)
-      for channels in [1, 7, 16, 33] {
+      let cases = [table.winograd, table.smallWinograd].flatMap { t in [1, 7, 16, 33].map { (t, $0) } }
+      for (transforms, channels) in cases {
+        let side = transforms.windowSide
         let small = numbers(16 * channels, seed: 5)
         var large: [Float] = []
-        for row in 0..<6 {
-          for column in 0..<6 {
+        for row in 0..<side {
+          for column in 0..<side {
             let pixel = (row + yPhase) / 2 * 4 + (column + xPhase) / 2
             large += small[(pixel * channels)..<((pixel + 1) * channels)]
           }
         }
-        for (yBegin, yEnd, xBegin, xEnd) in [(0, 6, 0, 6), (1, 6, 0, 5)] {
-          var expected = [Float](repeating: 0, count: 36 * channels)
+        for (yBegin, yEnd, xBegin, xEnd) in [(0, side, 0, side), (1, side, 0, side - 1)] {
+          var expected = [Float](repeating: 0, count: transforms.frequencies * channels)
           var v = expected
-          table.winograd.input(
-            large, channels, 6 * channels, yBegin, yEnd, xBegin, xEnd, channels, &expected, channels, 0, 0, 0, &scratch)
-          table.winograd.input(
+          transforms.input(
+            large, channels, side * channels, yBegin, yEnd, xBegin, xEnd, channels, &expected, channels, 0, 0, 0,
+            &scratch)
+          transforms.input(
             small, channels, 4 * channels, yBegin, yEnd, xBegin, xEnd, channels, &v, channels, 1, yPhase, xPhase,
             &scratch)
           #expect(v == expected)
@@ -62,50 +65,55 @@ import Testing
   /// One window through input, weights, product and output transform of every table.
   @Test func winogradTransforms() {
     for table in Kernels.supported {
-      let tile = table.gemm.tileColumns
-      let lanes = tile / 2
-      var scratch = [Float](repeating: 0, count: 36 * lanes)
       for channels in [1, 3, 7, 15, 16, 17, 33] {
-        for (yBegin, yEnd, xBegin, xEnd) in [(0, 6, 0, 6), (1, 6, 0, 5), (2, 3, 1, 2)] {
-          let x = numbers(36 * channels, seed: 1, range: 1)
-          let w = numbers(9 * channels * tile, seed: 2, range: 1)
-          var v = [Float](repeating: 0, count: 36 * channels)
-          var u = [Float](repeating: 0, count: 36 * channels * tile)
-          table.winograd.input(
-            x, channels, 6 * channels, yBegin, yEnd, xBegin, xEnd, channels, &v, channels, 0, 0, 0, &scratch)
-          table.winograd.weights(w, channels * tile, channels, &u, channels * tile)
-          var m = [Float](repeating: 0, count: 36 * tile)
-          for f in 0..<36 {
-            for c in 0..<channels {
-              for n in 0..<tile { m[f * tile + n] += v[f * channels + c] * u[(f * channels + c) * tile + n] }
-            }
-          }
-          for (rows, columns, filters) in [(4, 4, tile), (1, 3, tile - 1), (2, 4, 1)] {
-            let bias = numbers(tile, seed: 3)
-            let residual = numbers(16 * tile, seed: 4)
-            var y = [Float](repeating: 7, count: 16 * tile)
-            table.winograd.output(
-              m, tile, rows, columns, filters, &y, tile, 4 * tile, bias, residual, Activation.none.rawValue, &scratch)
-            for row in 0..<4 {
-              for column in 0..<4 {
-                for n in 0..<tile {
-                  let index = (row * 4 + column) * tile + n
-                  guard row < rows, column < columns, n < filters else {
-                    #expect(y[index] == 7)
-                    continue
+        checkTransforms(table, table.winograd, channels)
+        checkTransforms(table, table.smallWinograd, channels)
+      }
+    }
+  }
+
+  private func checkTransforms(_ table: KernelTable, _ transforms: WinogradKernels, _ channels: Int) {
+    let tile = table.gemm.tileColumns
+    let (side, out, count) = (transforms.windowSide, transforms.outputSide, transforms.frequencies)
+    var scratch = [Float](repeating: 0, count: WinogradKernels.scratchVectors * tile / 2)
+    for (yBegin, yEnd, xBegin, xEnd) in [(0, side, 0, side), (1, side, 0, side - 1), (2, 3, 1, 2)] {
+      let x = numbers(count * channels, seed: 1, range: 1)
+      let w = numbers(9 * channels * tile, seed: 2, range: 1)
+      var v = [Float](repeating: 0, count: count * channels)
+      var u = [Float](repeating: 0, count: count * channels * tile)
+      transforms.input(
+        x, channels, side * channels, yBegin, yEnd, xBegin, xEnd, channels, &v, channels, 0, 0, 0, &scratch)
+      transforms.weights(w, channels * tile, channels, &u, channels * tile)
+      var m = [Float](repeating: 0, count: count * tile)
+      for f in 0..<count {
+        for c in 0..<channels {
+          for n in 0..<tile { m[f * tile + n] += v[f * channels + c] * u[(f * channels + c) * tile + n] }
+        }
+      }
+      for (rows, columns, filters) in [(out, out, tile), (1, 3, tile - 1), (2, out, 1)] {
+        let bias = numbers(tile, seed: 3)
+        let residual = numbers(out * out * tile, seed: 4)
+        var y = [Float](repeating: 7, count: out * out * tile)
+        transforms.output(
+          m, tile, rows, columns, filters, &y, tile, out * tile, bias, residual, Activation.none.rawValue, &scratch)
+        for row in 0..<out {
+          for column in 0..<out {
+            for n in 0..<tile {
+              let index = (row * out + column) * tile + n
+              guard row < rows, column < columns, n < filters else {
+                #expect(y[index] == 7)
+                continue
+              }
+              var sum = Double(bias[n]) + Double(residual[index])
+              for ky in 0..<3 {
+                for kx in 0..<3 where (yBegin..<yEnd).contains(row + ky) && (xBegin..<xEnd).contains(column + kx) {
+                  for c in 0..<channels {
+                    let pixel = ((row + ky) * side + column + kx) * channels + c
+                    sum += Double(x[pixel]) * Double(w[((ky * 3 + kx) * channels + c) * tile + n])
                   }
-                  var sum = Double(bias[n]) + Double(residual[index])
-                  for ky in 0..<3 {
-                    for kx in 0..<3 where (yBegin..<yEnd).contains(row + ky) && (xBegin..<xEnd).contains(column + kx) {
-                      for c in 0..<channels {
-                        let pixel = ((row + ky) * 6 + column + kx) * channels + c
-                        sum += Double(x[pixel]) * Double(w[((ky * 3 + kx) * channels + c) * tile + n])
-                      }
-                    }
-                  }
-                  #expect(abs(Double(y[index]) - sum) < 1e-5 * max(1, abs(sum)) * Double(channels).squareRoot())
                 }
               }
+              #expect(abs(Double(y[index]) - sum) < 1e-5 * max(1, abs(sum)) * Double(channels).squareRoot())
             }
           }
         }

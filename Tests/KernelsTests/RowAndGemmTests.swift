@@ -75,13 +75,21 @@ import Testing
         let x = numbers(rows * channels, seed: 2)
         var sums = [Float](repeating: 0, count: channels)
         var squares = sums
-        table.channelMoments(x, rows, channels, &sums, &squares)
+        table.channelMoments(x, rows, channels, channels, &sums, &squares)
         let mean = numbers(channels, seed: 3)
         let scale = numbers(channels, seed: 4)
         let bias = numbers(channels, seed: 5)
         var out = [Float](repeating: 7, count: rows * channels + 1)
-        table.scaleShiftChannels(x, rows, channels, mean, scale, bias, &out, Activation.none.rawValue)
+        table.scaleShiftChannels(x, rows, channels, channels, mean, scale, bias, &out, Activation.none.rawValue)
         #expect(out[rows * channels] == 7)
+        // Some channels of wider rows: the same bits.
+        let few = (channels + 1) / 2
+        var (fewSums, fewSquares) = ([Float](repeating: 0, count: few), [Float](repeating: 0, count: few))
+        table.channelMoments(x, rows, few, channels, &fewSums, &fewSquares)
+        #expect(fewSums == Array(sums.prefix(few)) && fewSquares == Array(squares.prefix(few)))
+        var part = [Float](repeating: 7, count: rows * channels)
+        table.scaleShiftChannels(x, rows, few, channels, mean, scale, bias, &part, Activation.none.rawValue)
+        for i in part.indices { #expect(part[i] == (i % channels < few ? out[i] : 7)) }
         for c in 0..<channels {
           let column = (0..<rows).map { Double(x[$0 * channels + c]) }
           let sum = column.reduce(0, +)
@@ -146,6 +154,21 @@ import Testing
       }
       // 256 products of numbers up to 16 in float32.
       #expect(worst < 1e-3, "\(table.name) \(rows)×\(columns)×\(depth)")
+    }
+  }
+
+  /// Rows of any length and distance; nothing beyond them is written.
+  @Test func rowsAreCopied() {
+    for table in Kernels.supported {
+      for count in [0, 1, 7, 15, 16, 17, 33, 65] {
+        let (rows, from, to) = (3, count + 2, count + 5)
+        let x = numbers(rows * from, seed: 1)
+        var out = [Float](repeating: 9, count: rows * to)
+        table.copyRows(x, from, rows, count, &out, to)
+        for row in 0..<rows {
+          for i in 0..<to { #expect(out[row * to + i] == (i < count ? x[row * from + i] : 9)) }
+        }
+      }
     }
   }
 

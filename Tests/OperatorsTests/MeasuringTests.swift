@@ -38,7 +38,7 @@ import Testing
     #expect(trial.layer == "1 × 9 × 9, 5 → 7")
     #expect(trial.multiplyAccumulates == 81 * 45 * 7)
     let alternatives = try trial.measure(runs: 1, pool: ThreadPool(threads: 2))
-    #expect(alternatives.map(\.name) == ["direct", "Winograd 4×4"])
+    #expect(alternatives.map(\.name) == ["direct", "Winograd 4×4", "Winograd 3×3"])
     #expect(alternatives.allSatisfy { $0.seconds > 0 && $0.expectedCost > 0 })
     #expect(alternatives.contains { $0.name == trial.chosen })
     // Strides leave no choice.

@@ -14,7 +14,7 @@ import Testing
 
   private static func run(
     batch: Int = 1, height: Int, width: Int, channels: Int, filters: Int, pads: [Int] = [1, 1, 1, 1],
-    threads: Int = 2, edit: (inout [Float]) -> Void = { _ in }
+    threads: Int = 2, outputSide: Int = 4, edit: (inout [Float]) -> Void = { _ in }
   ) throws -> Result {
     let c = DenseConvolutionTests.Case(
       description: "", batch: batch, channels: channels, spatial: [height, width], filters: filters, kernel: [3, 3],
@@ -48,7 +48,7 @@ import Testing
     let convolution = Convolution(
       shape: shape, x: image.pointer(), y: y.pointer(), bias: UnsafePointer(biasTensor.pointer(Float.self)),
       residual: UnsafePointer(residualTensor.pointer(Float.self)), activation: .relu)
-    let winograd = WinogradConvolution(unconditionally: shape, kernels: kernels)
+    let winograd = WinogradConvolution(unconditionally: shape, kernels: kernels, outputSide: outputSide)
     let block = try HeapBlock(byteCount: winograd.scratchByteCount(threads: threads))
     var scratch = ScratchMemory(block.bytes)
     try winograd.run(
@@ -88,6 +88,32 @@ import Testing
       let rest = division.count - panels / slots * slots
       #expect(rest == 0 || rest >= min(slots, panels % slots * max(1, tiles / step)))
     }
+  }
+
+  /// Five panels on two threads: two whole ones and half of the fifth for each.
+  @Test func sharesHaveEquallyManyPanels() {
+    let division = WinogradConvolution.Division(panels: 5, tiles: 8, slots: 2, step: 4)
+    let places = (0..<division.count).map(division.place)
+    #expect(places.map(\.panel) == [0, 1, 4, 2, 3, 4])
+    #expect(places.map(\.tiles) == [8, 8, 4, 8, 8, 4])
+  }
+
+  /// Squares of 3×3 outputs, whole and cut off, any number of threads.
+  @Test func smallSquares() throws {
+    for (height, width, channels, filters) in [(6, 6, 160, 70), (5, 7, 3, 33), (1, 1, 1, 1), (12, 2, 65, 40)] {
+      let one = try Self.run(
+        batch: 2, height: height, width: width, channels: channels, filters: filters, threads: 1, outputSide: 3)
+      #expect(Self.error(one) < Self.limit)
+      for threads in [2, 3, 7] {
+        let other = try Self.run(
+          batch: 2, height: height, width: width, channels: channels, filters: filters, threads: threads, outputSide: 3)
+        #expect(other.values == one.values)
+      }
+    }
+    #expect(Self.error(try Self.run(height: 61, width: 50, channels: 4, filters: 5, outputSide: 3)) < Self.limit)
+    #expect(
+      Self.error(try Self.run(height: 9, width: 8, channels: 6, filters: 5, pads: [2, 1, 0, 3], outputSide: 3))
+        < Self.limit)
   }
 
   @Test func blocksOfChannelsAndTiles() throws {
@@ -164,6 +190,15 @@ import Testing
     for (size, channels) in [(64, 320), (32, 640), (16, 1280), (512, 128)] {
       #expect(try winograd(size, channels, channels))
     }
+    // Images of 6×6 are four squares of 3×3, or of 4×4 that are half empty.
+    func name(_ size: Int, _ channels: Int) throws -> String? {
+      let shape = try ConvolutionShape(
+        x: [2, size, size, channels], weights: [channels, channels, 3, 3], group: 1, attributes: attributes,
+        channelsLast: true)
+      return WinogradConvolution(shape, kernels: Kernels.current)?.name
+    }
+    #expect(try name(6, 160) == "Winograd 3×3")
+    #expect(try name(64, 320) == "Winograd 4×4")
     // A single tile is not worth the transforms of the weights.
     #expect(try !winograd(1, 64, 64))
   }

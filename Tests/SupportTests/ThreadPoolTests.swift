@@ -59,6 +59,56 @@ import Testing
     }
   }
 
+  @Test(arguments: [1, 2, 3, 8]) func everyTaskRunsOnce(threads: Int) {
+    let pool = ThreadPool(threads: threads)
+    for (tasks, limit) in [(0, 2), (1, 4), (7, 1), (7, 2), (8, 16), (1000, 5)] {
+      var seen = [UInt8](repeating: 0, count: tasks)
+      seen.withUnsafeMutableBufferPointer { seen in
+        nonisolated(unsafe) let seen = seen
+        pool.run(tasks: tasks, threads: limit) { thread, task in
+          #expect((0..<max(1, min(threads, limit, tasks))).contains(thread))
+          seen[task] += 1
+        }
+      }
+      #expect(seen.allSatisfy { $0 == 1 })
+    }
+  }
+
+  /// Threads that are all at work have the same tasks in every run: the first half is the caller's.
+  @Test func threadsKeepTheirTasks() {
+    let pool = ThreadPool(threads: 2)
+    for _ in 0..<50 {
+      let arrived = Atomic<Int>(0)
+      pool.run(tasks: 2, threads: 2) { thread, task in
+        arrived.add(1, ordering: .sequentiallyConsistent)
+        var patience = 5000
+        while arrived.load(ordering: .sequentiallyConsistent) < 2 && patience > 0 {
+          usleep(1000)
+          patience -= 1
+        }
+        #expect(patience > 0 && thread == task)
+      }
+    }
+  }
+
+  /// A thread that is done takes what another has not begun.
+  @Test func waitingTasksAreTakenOver() {
+    let pool = ThreadPool(threads: 2)
+    let others = Atomic<Int>(0)
+    pool.run(tasks: 8, threads: 2) { _, task in
+      guard task == 4 else {
+        others.add(1, ordering: .sequentiallyConsistent)
+        return
+      }
+      var patience = 5000
+      while others.load(ordering: .sequentiallyConsistent) < 7 && patience > 0 {
+        usleep(1000)
+        patience -= 1
+      }
+      #expect(patience > 0)
+    }
+  }
+
   @Test func nestedRunsAreSerial() {
     let pool = ThreadPool(threads: 4)
     let total = Atomic<Int>(0)

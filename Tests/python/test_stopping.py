@@ -110,6 +110,29 @@ def test_ctrl_c_stops_a_run_without_callbacks():
     assert signal.set_wakeup_fd(-1) == -1
 
 
+def test_calls_share_one_watcher_of_ctrl_c():
+    """Making a thread takes longer than a short call; after an interruption a new one watches."""
+    model = adadiff.Model(slow_model())
+    feeds = {"x": np.eye(256, dtype=np.float32)}
+
+    def watchers() -> list[threading.Thread]:
+        return [thread for thread in threading.enumerate() if thread.name == "adadiff-interrupt"]
+
+    model.run(feeds)
+    first = watchers()
+    for _ in range(3):
+        model.run(feeds)
+    assert watchers() == first and len(first) == 1
+    for _ in range(2):
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            for _ in range(1000):
+                model.run(feeds)
+        model.run(feeds)
+    first[0].join(timeout=5)
+    assert not first[0].is_alive() and len(watchers()) == 1
+
+
 def test_ctrl_c_during_a_callback_stops_the_run(pipeline):
     seen = []
 

@@ -51,9 +51,8 @@ struct ByteProduct {
         for panel in firstPanel..<min(b.panelCount, firstPanel + partition.panelsPerTask) {
           let column = panel * g.tileColumns
           let width = min(g.tileColumns, b.columns - column)
-          kernels.gemmPanel(
-            height, width, depth, packedA, b.panels + panel * b.panelStride + k * g.tileColumns, products,
-            g.tileColumns, false, tile)
+          b.panelKernel(
+            height, width, depth, packedA, b.panel(panel, from: k), products, g.tileColumns, false, tile)
           for row in 0..<height {
             let from = products + row * g.tileColumns
             let to = c + (rowStart + row) * cStride + column

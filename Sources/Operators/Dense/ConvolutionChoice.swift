@@ -28,8 +28,8 @@ extension ConvolutionShape {
     if case .matrices? = filters { return "direct" }
     let format = filters?.format ?? format
     guard inChannels % format.elementsPerWord == 0,
-      WinogradConvolution(self, kernels: filters?.kernels ?? Kernels.current, format: format) != nil
+      let winograd = WinogradConvolution(self, kernels: filters?.kernels ?? Kernels.current, format: format)
     else { return "direct" }
-    return "Winograd 4×4"
+    return winograd.name
   }
 }

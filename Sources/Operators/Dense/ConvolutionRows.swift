@@ -16,25 +16,38 @@ struct ConvolutionRows: RowSource {
     let scale = shape.enlargement
     let line = w.input.x / scale
     var place = OutputPlace(row: rowStart, window: w)
+    let (firstTap, firstChannel) = kStart.quotientAndRemainder(dividingBy: channels)
+    let (firstPlane, firstX) = firstTap.quotientAndRemainder(dividingBy: w.kernel.x)
+    let (firstZ, firstY) = firstPlane.quotientAndRemainder(dividingBy: w.kernel.y)
     for row in 0..<rows {
       let image = base + place.image * images
       var k = kStart
       let end = kStart + depth
+      var channel = firstChannel
+      var (kz, ky, kx) = (firstZ, firstY, firstX)
       while k < end {
-        let (tap, channel) = k.quotientAndRemainder(dividingBy: channels)
         let count = min(channels - channel, end - k)
-        let (plane, kx) = tap.quotientAndRemainder(dividingBy: w.kernel.x)
-        let (kz, ky) = plane.quotientAndRemainder(dividingBy: w.kernel.y)
         let iz = place.z * w.stride.z - w.padBegin.z + kz * w.dilation.z
         let iy = place.y * w.stride.y - w.padBegin.y + ky * w.dilation.y
         let ix = place.x * w.stride.x - w.padBegin.x + kx * w.dilation.x
         if iz >= 0, iz < w.input.z, iy >= 0, iy < w.input.y, ix >= 0, ix < w.input.x {
-          let source = image + ((iz * w.input.y + iy / scale) * line + ix / scale) * pixel + channel
+          let (sy, sx) = scale == 1 ? (iy, ix) : (iy / scale, ix / scale)
+          let source = image + ((iz * w.input.y + sy) * line + sx) * pixel + channel
           target.write(source, count: count, row: row, at: k - kStart)
         } else {
           target.clear(count: count, row: row, at: k - kStart)
         }
         k += count
+        channel = 0
+        kx += 1
+        if kx == w.kernel.x {
+          kx = 0
+          ky += 1
+          if ky == w.kernel.y {
+            ky = 0
+            kz += 1
+          }
+        }
       }
       place.advance(w)
     }

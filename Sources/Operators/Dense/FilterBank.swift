@@ -72,7 +72,7 @@ enum FilterBank: @unchecked Sendable {
           target.update(from: rows + first * tile, count: count * tile)
         }
       }
-      matrices.append(matrix)
+      matrices.append(try matrix.halved())
     }
     withExtendedLifetime(block) {}
     if allowTransforms, WinogradConvolution.applies(to: shape),

@@ -85,7 +85,7 @@ struct MatMulGegluOperator: Operator {
     let rows = y.count / n
     let g = kernels.gemm
     let limit = MatrixProduct.blockRowLimit(kernels)
-    let partition = MatrixProduct.Partition(
+    var partition = MatrixProduct.Partition(
       rows: rows, depth: value.words, panels: value.panelCount, matrices: 2, threads: slots, kernels: kernels)
     let source = MatrixRows(a: a.floats, stride: value.depth, depth: value.depth, kernels: kernels)
     // Rows per task so that A is packed for all of K, and never more than the tiles hold.
@@ -94,26 +94,32 @@ struct MatMulGegluOperator: Operator {
     guard held > 0 else {
       return try runWide(value, gate, a, bias, y, context: context)
     }
-    let blockRows = min(limit, held, partition.blockRows)
-    let rowBlocks = (rows + blockRows - 1) / blockRows
-    try runTasks(rowBlocks * partition.panelBlocks, slots: slots, context: context) { slot, task in
-      let (panelBlock, rowBlock) = task.quotientAndRemainder(dividingBy: rowBlocks)
-      let rowStart = rowBlock * blockRows
+    partition.limit(blockRows: min(limit, held), rows: rows)
+    let blockRows = partition.blockRows
+    let pieceRows = depthBlocks * blockRows
+    let places = max(1, min(MatrixProduct.HeldPieces.limit, MatrixProduct.heldRows(kernels) / pieceRows))
+    for slot in 0..<slots { MatrixProduct.HeldPieces(blocks + slot * Self.slotFloatCount(kernels), kernels).clear() }
+    try runTasks(partition.count, slots: slots, context: context) { slot, task in
+      let (rowStart, firstPanel) = partition.place(task)
       let count = min(blockRows, rows - rowStart)
-      let packedA = blocks + slot * Self.slotFloatCount(kernels)
-      let rowScales = packedA + MatrixProduct.heldRows(kernels) * g.rowStride
+      let own = blocks + slot * Self.slotFloatCount(kernels)
+      let pieces = MatrixProduct.HeldPieces(own, kernels)
+      let (place, isPacked) = pieces.take(rowStart / blockRows, places: places)
+      let packedA = own + place * pieceRows * g.rowStride
+      let rowScales = own + MatrixProduct.heldRows(kernels) * g.rowStride + place * blockRows
       let rowFactors = rowScales + MatrixProduct.heldRows(kernels)
-      let edge = rowFactors + MatrixProduct.heldRows(kernels)
-      let values = packedA + MatrixProduct.slotFloatCount(kernels)
+      let edge = pieces.tile
+      let values = own + MatrixProduct.slotFloatCount(kernels)
       let gates = values + Self.tileFloatCount(kernels)
-      if value.format == .int8 { source.quantize(rowStart, count, scales: rowScales, factors: rowFactors) }
-      for block in 0..<depthBlocks {
+      if value.format == .int8, !isPacked {
+        source.quantize(rowStart, count, scales: rowScales, factors: rowFactors)
+      }
+      for block in 0..<depthBlocks where !isPacked {
         let target = PackedRows(
           words: packedA + block * blockRows * g.rowStride, distance: g.rowStride, format: value.format,
           kernels: kernels, factors: rowFactors)
         source.packBlock(block, rowStart: rowStart, rows: count, depth: value.depth, target)
       }
-      let firstPanel = panelBlock * partition.panelsPerTask
       for panel in firstPanel..<min(value.panelCount, firstPanel + partition.panelsPerTask) {
         let column = panel * g.tileColumns
         let width = min(g.tileColumns, n - column)
@@ -122,7 +128,7 @@ struct MatMulGegluOperator: Operator {
             let k = block * g.blockDepth
             matrix.panelKernel(
               count, width, min(g.blockDepth, value.words - k), packedA + block * blockRows * g.rowStride,
-              matrix.panels + panel * matrix.panelStride + k * g.tileColumns, target, g.tileColumns, k > 0, edge)
+              matrix.panel(panel, from: k), target, g.tileColumns, k > 0, edge)
           }
           if matrix.format == .int8 {
             kernels.narrow.rescale(

@@ -82,6 +82,8 @@ struct GroupNormChannelsLastOperator: Operator {
 
   /// Rows per block: 64 rows of 320 channels are 80 KB, read twice from the second-level cache.
   private static let blockRows = 64
+  /// Blocks of an image up to which one thread takes it, or some of its groups, alone.
+  private static let fewBlocks = 4
 
   init(_ node: Node) throws {
     groups = try node.required(node.int("num_groups"), "num_groups")
@@ -133,46 +135,66 @@ struct GroupNormChannelsLastOperator: Operator {
     // (image, block, {sum, squares}, channel) and (image, {mean, scale}, channel)
     let moments = try scratch.takeFloats(images * blocks * 2 * channels)
     let factors = try scratch.takeFloats(images * 2 * channels)
-    func height(_ block: Int) -> Int { min(Self.blockRows, rows - block * Self.blockRows) }
-    try runTasks(images * blocks, slots: slots, context: context) { _, task in
-      let (image, block) = task.quotientAndRemainder(dividingBy: blocks)
-      let target = moments + task * 2 * channels
-      kernels.channelMoments(
-        x + (image * rows + block * Self.blockRows) * channels, height(block), channels, target, target + channels)
-    }
     let perGroup = channels / groups
-    context.pool.forRanges(images * groups, grain: 4) { range in
-      for item in range {
-        let (image, group) = item.quotientAndRemainder(dividingBy: groups)
-        let first = group * perGroup
-        // Chan's rule: merge (count, mean, squares) of channel blocks in a fixed order.
-        var (count, mean, squares) = (0.0, 0.0, 0.0)
-        for block in 0..<blocks {
-          let entry = moments + (image * blocks + block) * 2 * channels + first
-          let size = Double(height(block))
-          for channel in 0..<perGroup {
-            let other = Double(entry[channel]) / size
-            let total = count + size
-            let difference = other - mean
-            mean += difference * size / total
-            squares += Double(entry[channels + channel]) + difference * difference * count * size / total
-            count = total
-          }
-        }
-        let factor = 1 / (squares / max(count, 1) + Double(epsilon)).squareRoot()
-        let means = factors + image * 2 * channels + first
+    func height(_ block: Int) -> Int { min(Self.blockRows, rows - block * Self.blockRows) }
+    func measure(_ image: Int, _ block: Int, _ range: Range<Int>) {
+      let target = moments + (image * blocks + block) * 2 * channels + range.lowerBound
+      kernels.channelMoments(
+        x + (image * rows + block * Self.blockRows) * channels + range.lowerBound, height(block), range.count, channels,
+        target, target + channels)
+    }
+    func merge(_ image: Int, _ group: Int) {
+      let first = group * perGroup
+      // Chan's rule: merge (count, mean, squares) of channel blocks in a fixed order.
+      var (count, mean, squares) = (0.0, 0.0, 0.0)
+      for block in 0..<blocks {
+        let entry = moments + (image * blocks + block) * 2 * channels + first
+        let size = Double(height(block))
         for channel in 0..<perGroup {
-          means[channel] = Float(mean)
-          means[channels + channel] = Float(Double(scale[first + channel]) * factor)
+          let other = Double(entry[channel]) / size
+          let total = count + size
+          let difference = other - mean
+          mean += difference * size / total
+          squares += Double(entry[channels + channel]) + difference * difference * count * size / total
+          count = total
         }
+      }
+      let factor = 1 / (squares / max(count, 1) + Double(epsilon)).squareRoot()
+      let means = factors + image * 2 * channels + first
+      for channel in 0..<perGroup {
+        means[channel] = Float(mean)
+        means[channels + channel] = Float(Double(scale[first + channel]) * factor)
+      }
+    }
+    func apply(_ image: Int, _ block: Int, _ range: Range<Int>) {
+      let start = (image * rows + block * Self.blockRows) * channels + range.lowerBound
+      let means = factors + image * 2 * channels + range.lowerBound
+      kernels.scaleShiftChannels(
+        x + start, height(block), range.count, channels, means, means + channels, bias + range.lowerBound,
+        y.floats + start, activation.rawValue)
+    }
+    if blocks <= Self.fewBlocks {
+      // A task does some groups of an image from beginning to end, while they are in its cache.
+      let slices = min(groups, images >= slots ? 1 : (slots + images - 1) / images)
+      return try runTasks(images * slices, slots: slots, context: context) { _, task in
+        let (image, slice) = task.quotientAndRemainder(dividingBy: slices)
+        let own = (slice * groups / slices)..<((slice + 1) * groups / slices)
+        let range = (own.lowerBound * perGroup)..<(own.upperBound * perGroup)
+        for block in 0..<blocks { measure(image, block, range) }
+        for group in own { merge(image, group) }
+        for block in 0..<blocks { apply(image, block, range) }
       }
     }
     try runTasks(images * blocks, slots: slots, context: context) { _, task in
       let (image, block) = task.quotientAndRemainder(dividingBy: blocks)
-      let start = (image * rows + block * Self.blockRows) * channels
-      let means = factors + image * 2 * channels
-      kernels.scaleShiftChannels(
-        x + start, height(block), channels, means, means + channels, bias, y.floats + start, activation.rawValue)
+      measure(image, block, 0..<channels)
+    }
+    context.pool.forRanges(images * groups, grain: 4) { range in
+      for item in range { merge(item / groups, item % groups) }
+    }
+    try runTasks(images * blocks, slots: slots, context: context) { _, task in
+      let (image, block) = task.quotientAndRemainder(dividingBy: blocks)
+      apply(image, block, 0..<channels)
     }
   }
 }

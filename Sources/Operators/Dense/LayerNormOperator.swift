@@ -49,7 +49,7 @@ struct LayerNormOperator: Operator {
     let means = outputs.optionalTensor(1)?.floats
     let deviations = outputs.optionalTensor(2)?.floats
     let kernels = Kernels.current
-    context.pool.forRanges(rows, grain: max(1, (1 << 14) / count)) { range in
+    context.pool.forRanges(rows, grain: max(1, (1 << 11) / count)) { range in
       for row in range {
         if x.type == .float64 {
           let from = x.pointer(Double.self) + row * count

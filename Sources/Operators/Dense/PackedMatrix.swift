@@ -1,3 +1,4 @@
+import Glibc
 import Graph
 import KernelTable
 import Kernels
@@ -5,13 +6,15 @@ import Support
 
 /// A depth × columns matrix in the panel layout of `PanelKernel`: panel after panel, each words × tileColumns, where a word
 /// holds one element or, in the narrow formats, those that follow each other along K. An int8 matrix ends with a scale and
-/// an offset per column, panels padded.
+/// an offset per column, panels padded. A float32 matrix may be stored as float16 (`halved`).
 struct PackedMatrix: @unchecked Sendable {
   let depth: Int
   let columns: Int
   let kernels: KernelTable
   let format: ElementFormat
   let panels: UnsafeMutablePointer<Float>
+  /// The panels hold float16 and are multiplied as float32.
+  let isHalf: Bool
   /// Keeps `panels` alive; nil when the memory is scratch.
   private let owner: HeapBlock?
 
@@ -21,7 +24,15 @@ struct PackedMatrix: @unchecked Sendable {
   /// Words along K.
   var words: Int { format.words(depth) }
   var panelCount: Int { Self.panelCount(columns, kernels) }
-  var panelStride: Int { words * kernels.gemm.tileColumns }
+  /// Floats of memory from panel to panel.
+  var panelStride: Int { words * rowStride }
+  /// Floats of memory that a row of a panel takes.
+  var rowStride: Int { isHalf ? kernels.gemm.tileColumns / 2 : kernels.gemm.tileColumns }
+
+  /// A panel from that word of its columns on.
+  func panel(_ index: Int, from word: Int = 0) -> UnsafePointer<Float> {
+    UnsafePointer(panels + index * panelStride + word * rowStride)
+  }
 
   static func panelCount(_ columns: Int, _ kernels: KernelTable) -> Int {
     (columns + kernels.gemm.tileColumns - 1) / kernels.gemm.tileColumns
@@ -47,13 +58,14 @@ struct PackedMatrix: @unchecked Sendable {
   /// Room for a matrix in memory that outlives this value.
   init(
     depth: Int, columns: Int, kernels: KernelTable, format: ElementFormat = .float32,
-    panels: UnsafeMutablePointer<Float>, owner: HeapBlock? = nil
+    panels: UnsafeMutablePointer<Float>, isHalf: Bool = false, owner: HeapBlock? = nil
   ) {
     self.depth = depth
     self.columns = columns
     self.kernels = kernels
     self.format = format
     self.panels = panels
+    self.isHalf = isHalf
     self.owner = owner
   }
 
@@ -142,7 +154,30 @@ struct PackedMatrix: @unchecked Sendable {
     matrix.packAll(
       from: source, rowStride: rowStride, transposed: transposed,
       scratch: scratch.bytes.baseAddress?.assumingMemoryBound(to: Float.self))
-    return matrix
+    return try matrix.halved()
+  }
+
+  /// The same float32 matrix stored as float16, where every element is one and the machine reads them; else itself.
+  func halved() throws(Failure) -> PackedMatrix {
+    guard format == .float32, kernels.half != nil, !isHalf else { return self }
+    let count = panelCount * panelStride
+    let piece = 1024
+    let block = try HeapBlock(byteCount: 2 * count)
+    let check = try HeapBlock(byteCount: 4 * piece)
+    guard let halves = block.bytes.baseAddress?.assumingMemoryBound(to: UInt16.self),
+      let again = check.bytes.baseAddress?.assumingMemoryBound(to: Float.self)
+    else { return self }
+    for first in stride(from: 0, to: count, by: piece) {
+      let length = min(piece, count - first)
+      kernels.toFloat16(panels + first, halves + first, length)
+      kernels.fromFloat16(halves + first, again, length)
+      guard memcmp(panels + first, again, 4 * length) == 0 else { return self }
+    }
+    return withExtendedLifetime(check) {
+      PackedMatrix(
+        depth: depth, columns: columns, kernels: kernels,
+        panels: UnsafeMutableRawPointer(halves).assumingMemoryBound(to: Float.self), isHalf: true, owner: block)
+    }
   }
 
   /// What an integer stands for, and the factor to integers of at most 127, for values up to `magnitude`. Scales are not
@@ -158,9 +193,14 @@ struct PackedMatrix: @unchecked Sendable {
   /// the format's elements per word.
   func unpack(panel: Int, first: Int, count: Int, to target: UnsafeMutablePointer<Float>) {
     let tile = kernels.gemm.tileColumns
-    let source = panels + panel * panelStride + format.words(first) * tile
+    let source = self.panel(panel, from: format.words(first))
     switch format {
-    case .float32: target.update(from: source, count: count * tile)
+    case .float32:
+      if isHalf {
+        kernels.fromFloat16(UnsafeRawPointer(source).assumingMemoryBound(to: UInt16.self), target, count * tile)
+      } else {
+        target.update(from: source, count: count * tile)
+      }
     case .bfloat16: kernels.narrow.unpackPairs(source, count, target)
     case .int8: kernels.narrow.unpackBytes(source, count, columnScales + panel * tile, target)
     }
@@ -171,7 +211,7 @@ struct PackedMatrix: @unchecked Sendable {
   /// The kernel that multiplies rows packed in this format.
   var panelKernel: PanelKernel {
     switch format {
-    case .float32: kernels.gemmPanel
+    case .float32: isHalf ? kernels.half?.panel ?? kernels.gemmPanel : kernels.gemmPanel
     case .bfloat16: kernels.narrow.pairPanel
     case .int8: kernels.narrow.bytePanel
     }

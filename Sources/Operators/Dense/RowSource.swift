@@ -35,7 +35,11 @@ struct MatrixRows: RowSource {
   let kernels: KernelTable
 
   func pack(_ rowStart: Int, _ rows: Int, _ kStart: Int, _ depth: Int, _ target: PackedRows) {
-    for row in 0..<rows { target.write(a + (rowStart + row) * stride + kStart, count: depth, row: row, at: 0) }
+    let source = a + rowStart * stride + kStart
+    if target.format == .float32 {
+      return kernels.copyRows(source, stride, rows, depth, target.words, target.distance)
+    }
+    for row in 0..<rows { target.write(source + row * stride, count: depth, row: row, at: 0) }
   }
 
   func magnitudes(_ rowStart: Int, _ rows: Int, _ target: UnsafeMutablePointer<Float>) {
@@ -75,7 +79,7 @@ struct PackedRows {
   func write(_ source: UnsafePointer<Float>, count: Int, row: Int, at offset: Int) {
     let start = words + row * distance
     switch format {
-    case .float32: (start + offset).update(from: source, count: count)
+    case .float32: kernels.copyRows(source, 0, 1, count, start + offset, 0)
     case .bfloat16:
       kernels.narrow.roundRow(
         source, UnsafeMutableRawPointer(start).assumingMemoryBound(to: UInt16.self) + offset, count)

@@ -2,26 +2,22 @@ import Graph
 import Support
 import Synchronization
 
-/// Runs tasks `0..<count` on at most `slots` threads, handing them out in order as threads become free.
+/// Runs tasks `0..<count` on at most `slots` threads, each its share in order, then what others have not begun.
 ///
 /// A slot is one thread's place in the scratch memory. Before every task the cancel token is polled, so a task should
 /// take no more than some 20 ms. Results must not depend on the slot.
 func runTasks(
   _ count: Int, slots: Int, context: RunContext, _ body: (_ slot: Int, _ task: Int) -> Void
 ) throws {
-  let next = Atomic<Int>(0)
   let stopped = Atomic<Bool>(false)
   try context.checkCancelled()
-  context.pool.run(chunks: max(1, min(slots, count))) { slot in
-    while !stopped.load(ordering: .relaxed) {
-      let task = next.add(1, ordering: .relaxed).oldValue
-      guard task < count else { return }
-      do {
-        if task > 0 { try context.checkCancelled() }
-        body(slot, task)
-      } catch {
-        stopped.store(true, ordering: .relaxed)
-      }
+  context.pool.run(tasks: count, threads: slots) { slot, task in
+    guard !stopped.load(ordering: .relaxed) else { return }
+    do {
+      if task > 0 { try context.checkCancelled() }
+      body(slot, task)
+    } catch {
+      stopped.store(true, ordering: .relaxed)
     }
   }
   if stopped.load(ordering: .relaxed) {

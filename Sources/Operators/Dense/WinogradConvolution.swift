@@ -2,11 +2,12 @@ import Graph
 import KernelTable
 import Support
 
-/// A 3×3 convolution with stride 1 by Winograd's F(4×4, 3×3), on the weights that the direct convolution packs.
+/// A 3×3 convolution with stride 1 by Winograd's F(4×4, 3×3) or F(3×3, 3×3), on the weights that the direct convolution
+/// packs.
 ///
 /// Output squares ("tiles") are taken in blocks. Per block all windows are transformed into V (frequency, tile, channel);
 /// then every task takes one panel of output channels: it transforms the panel's weights for a piece of the channels,
-/// multiplies 36 times, and once all channels are summed transforms the products into outputs with bias, residual and
+/// multiplies once per frequency, and once all channels are summed transforms the products into outputs with bias, residual and
 /// activation. Transforming weights on the way costs a few percent and saves a copy four times their size.
 ///
 /// Narrow weights are widened to float32 before they are transformed. Where the machine has dot products of bfloat16 pairs,
@@ -17,6 +18,7 @@ import Support
 struct WinogradConvolution {
   private let shape: ConvolutionShape
   private let kernels: KernelTable
+  private let transforms: WinogradKernels
   /// Of the weights.
   private let format: ElementFormat
   /// Of the products: float32 or bfloat16.
@@ -39,16 +41,22 @@ struct WinogradConvolution {
   init?(_ shape: ConvolutionShape, kernels: KernelTable, format: ElementFormat = .float32) {
     guard Self.applies(to: shape), shape.rows > 0, shape.inChannels > 0, shape.outChannels > 0 else { return nil }
     self.init(unconditionally: shape, kernels: kernels, format: format)
+    let small = Self(unconditionally: shape, kernels: kernels, format: format, outputSide: 3)
+    if arithmetic == .float32, small.cost < cost { self = small }
     guard cost < Self.directCost(shape, kernels, format) else { return nil }
   }
 
   /// For tests: whatever it costs.
-  init(unconditionally shape: ConvolutionShape, kernels: KernelTable, format: ElementFormat = .float32) {
+  init(
+    unconditionally shape: ConvolutionShape, kernels: KernelTable, format: ElementFormat = .float32,
+    outputSide: Int = 4
+  ) {
     self.shape = shape
     self.kernels = kernels
+    transforms = outputSide == 4 ? kernels.winograd : kernels.smallWinograd
     self.format = format
     arithmetic = format != .float32 && kernels.narrow.hasDotProducts ? .bfloat16 : .float32
-    let side = WinogradKernels.outputSide
+    let side = transforms.outputSide
     let w = shape.window
     tilesDown = (w.output.y + side - 1) / side
     tilesAcross = (w.output.x + side - 1) / side
@@ -57,7 +65,7 @@ struct WinogradConvolution {
     panels = PackedMatrix.panelCount(shape.outChannels, kernels)
     let tiles = shape.batch * tilesDown * tilesAcross
     let fitting =
-      Self.blockByteLimit / (4 * WinogradKernels.frequencies * max(1, arithmetic.words(shape.inChannels)))
+      Self.blockByteLimit / (4 * transforms.frequencies * max(1, arithmetic.words(shape.inChannels)))
     let limit = max(4 * g.tileRows, min(Self.tileLimit, fitting))
     tilesPerBlock = tiles <= limit ? max(1, tiles) : limit / g.tileRows * g.tileRows
   }
@@ -68,6 +76,9 @@ struct WinogradConvolution {
     return shape.group == 1 && w.kernel == Triple(z: 1, y: 3, x: 3) && w.stride == Triple(1) && w.dilation == Triple(1)
       && w.input.z == 1 && w.output.z == 1 && w.padBegin.z == 0
   }
+
+  /// For reports.
+  var name: String { "Winograd \(transforms.outputSide)×\(transforms.outputSide)" }
 
   // MARK: Cost
 
@@ -81,10 +92,12 @@ struct WinogradConvolution {
   var cost: Double {
     let lanes = kernels.gemm.tileColumns / 2
     let rows = Double((tilesPerBlock + rowStep - 1) / rowStep * rowStep)
-    let products = 36 * Double(blocks) * rows * Double(arithmetic.words(shape.inChannels)) * 2 * Double(panels)
-    let input = 270 * Double(tiles) * Double((shape.inChannels + lanes - 1) / lanes)
-    let weights = (format == .float32 ? 180 : 260) * Double(blocks) * Double(shape.inChannels) * 2 * Double(panels)
-    let output = 220 * Double(tiles) * 2 * Double(panels)
+    let frequencies = Double(transforms.frequencies)
+    let products = frequencies * Double(blocks) * rows * Double(arithmetic.words(shape.inChannels)) * 2 * Double(panels)
+    let input = 7.5 * frequencies * Double(tiles) * Double((shape.inChannels + lanes - 1) / lanes)
+    let weights =
+      (format == .float32 ? 5 : 7.2) * frequencies * Double(blocks) * Double(shape.inChannels) * 2 * Double(panels)
+    let output = 6.1 * frequencies * Double(tiles) * 2 * Double(panels)
     return products * 1.1 + input + weights + output
   }
 
@@ -106,13 +119,13 @@ struct WinogradConvolution {
   }
   /// One cache line more than whole pages, so that the 36 places of a tile fall into different cache sets.
   private var inputFrequencyStride: Int { paddedTiles * kernels.gemm.rowStride + 16 }
-  private var inputBlockStride: Int { WinogradKernels.frequencies * inputFrequencyStride }
+  private var inputBlockStride: Int { transforms.frequencies * inputFrequencyStride }
   private var weightFrequencyStride: Int { Self.weightDepth * kernels.gemm.tileColumns + 16 }
   private var productFrequencyStride: Int { paddedTiles * kernels.gemm.tileColumns + 16 }
   private var slotFloatCount: Int {
     let g = kernels.gemm
     let vectors = WinogradKernels.scratchVectors * lanes + g.tileRows * g.tileColumns
-    return WinogradKernels.frequencies * (weightFrequencyStride + productFrequencyStride) + vectors
+    return transforms.frequencies * (weightFrequencyStride + productFrequencyStride) + vectors
       + (format == .float32 ? 0 : 9 * pieceFloatCount) + (arithmetic == .float32 ? 0 : roundingFloatCount)
   }
   /// Channels that are widened, and rounded, at a time: short enough for the second-level cache.
@@ -121,7 +134,7 @@ struct WinogradConvolution {
   /// Distance of frequencies before rounding: of a window's channels and of a piece of weights.
   private var roundedInputStride: Int { kernels.gemm.blockDepth + 16 }
   private var roundedWeightStride: Int { pieceFloatCount + 16 }
-  private var roundingFloatCount: Int { WinogradKernels.frequencies * max(roundedInputStride, roundedWeightStride) }
+  private var roundingFloatCount: Int { transforms.frequencies * max(roundedInputStride, roundedWeightStride) }
 
   func scratchByteCount(threads: Int) -> Int {
     ScratchMemory.byteCount(floats: depthBlocks * inputBlockStride)
@@ -157,9 +170,11 @@ struct WinogradConvolution {
   }
 
   /// Panels as tasks, in whole rounds for all threads; each of those left over is cut into pieces of the tiles, which
-  /// transform its weights again, so that no thread is without work.
+  /// transform its weights again, so that no thread is without work. Tasks are numbered so that every thread's share
+  /// (`ThreadPool.run`) has as many whole panels.
   struct Division {
-    private let whole: Int
+    private let slots: Int
+    private let wholePerSlot: Int
     private let pieces: Int
     private let pieceTiles: Int
     private let tiles: Int
@@ -168,18 +183,25 @@ struct WinogradConvolution {
     /// `step`: tiles that a matrix product computes at least.
     init(panels: Int, tiles: Int, slots: Int, step: Int) {
       let rest = panels % slots
-      whole = panels - rest
+      self.slots = slots
+      wholePerSlot = panels / slots
       self.tiles = tiles
       let wanted = rest == 0 ? 1 : (slots + rest - 1) / rest
       pieceTiles = max(step, ((tiles + wanted - 1) / wanted + step - 1) / step * step)
       pieces = (tiles + pieceTiles - 1) / pieceTiles
-      count = whole + rest * pieces
+      count = wholePerSlot * slots + rest * pieces
     }
 
     func place(_ task: Int) -> (panel: Int, firstTile: Int, tiles: Int) {
-      guard task >= whole else { return (task, 0, tiles) }
-      let (panel, piece) = (task - whole).quotientAndRemainder(dividingBy: pieces)
-      return (whole + panel, piece * pieceTiles, min(pieceTiles, tiles - piece * pieceTiles))
+      // The share of the first `longer` slots has a task more than that of the others.
+      let (share, longer) = count.quotientAndRemainder(dividingBy: slots)
+      let inLonger = task < longer * (share + 1)
+      let slot = inLonger ? task / (share + 1) : longer + (task - longer * (share + 1)) / max(1, share)
+      let within = inLonger ? task % (share + 1) : (task - longer * (share + 1)) % max(1, share)
+      guard within >= wholePerSlot else { return (slot * wholePerSlot + within, 0, tiles) }
+      let number = task - (slot + 1) * wholePerSlot
+      let (panel, piece) = number.quotientAndRemainder(dividingBy: pieces)
+      return (slots * wholePerSlot + panel, piece * pieceTiles, min(pieceTiles, tiles - piece * pieceTiles))
     }
   }
 
@@ -187,7 +209,7 @@ struct WinogradConvolution {
   private func place(_ tile: Int) -> (image: Int, y: Int, x: Int) {
     let (image, rest) = tile.quotientAndRemainder(dividingBy: tilesDown * tilesAcross)
     let (down, across) = rest.quotientAndRemainder(dividingBy: tilesAcross)
-    return (image, down * WinogradKernels.outputSide, across * WinogradKernels.outputSide)
+    return (image, down * transforms.outputSide, across * transforms.outputSide)
   }
 
   private func transformInput(
@@ -202,14 +224,14 @@ struct WinogradConvolution {
     let channelsPerBlock = g.blockDepth * arithmetic.elementsPerWord
     let firstChannel = depthBlock * channelsPerBlock
     let endChannel = min(channels, firstChannel + channelsPerBlock)
-    let side = WinogradKernels.windowSide
+    let side = transforms.windowSide
     func bounds(_ start: Int, _ size: Int) -> (Int, Int) {
       let begin = min(side, max(0, -start))
       return (begin, max(begin, min(side, size - start)))
     }
     let (yBegin, yEnd) = bounds(top, w.input.y)
     let (xBegin, xEnd) = bounds(left, w.input.x)
-    // Enlarged pixel i lies at i >> shift; tiles start at even pixels, so padding alone decides where pairs begin.
+    // Enlarged pixel i lies at i >> shift.
     let shift = shape.enlargement - 1
     let line = (w.input.x >> shift) * channels
     let first = x + at.image * shape.storedInputCount * channels + (top >> shift) * line + (left >> shift) * channels
@@ -217,11 +239,11 @@ struct WinogradConvolution {
     for channel in stride(from: firstChannel, to: endChannel, by: g.blockDepth) {
       let count = min(g.blockDepth, endChannel - channel)
       let isPlain = arithmetic == .float32
-      kernels.winograd.input(
+      transforms.input(
         first + channel, channels, line, yBegin, yEnd, xBegin, xEnd, count, isPlain ? target : rounding,
         isPlain ? inputFrequencyStride : roundedInputStride, shift, top & shift, left & shift, scratch)
       guard !isPlain else { continue }
-      for frequency in 0..<WinogradKernels.frequencies {
+      for frequency in 0..<transforms.frequencies {
         let row = UnsafeMutableRawPointer(target + frequency * inputFrequencyStride).assumingMemoryBound(
           to: UInt16.self)
         kernels.narrow.roundRow(rounding + frequency * roundedInputStride, row + (channel - firstChannel), count)
@@ -235,8 +257,8 @@ struct WinogradConvolution {
   ) {
     let g = kernels.gemm
     let u = own
-    let m = u + WinogradKernels.frequencies * weightFrequencyStride
-    let vectors = m + WinogradKernels.frequencies * productFrequencyStride
+    let m = u + transforms.frequencies * weightFrequencyStride
+    let vectors = m + transforms.frequencies * productFrequencyStride
     let edge = vectors + WinogradKernels.scratchVectors * lanes
     let firstColumn = panel * g.tileColumns
     let columns = min(g.tileColumns, shape.outChannels - firstColumn)
@@ -251,7 +273,7 @@ struct WinogradConvolution {
       transformWeights(
         weights, panel: panel, channel: channel,
         count: min(depth * arithmetic.elementsPerWord, shape.inChannels - channel), u, after)
-      for frequency in 0..<WinogradKernels.frequencies {
+      for frequency in 0..<transforms.frequencies {
         kernel(
           count, columns, depth, v + block * inputBlockStride + frequency * inputFrequencyStride + within,
           u + frequency * weightFrequencyStride, m + frequency * productFrequencyStride, g.tileColumns, k > 0, edge)
@@ -261,11 +283,11 @@ struct WinogradConvolution {
     let w = shape.window
     let filters = shape.outChannels
     let line = w.output.x * filters
-    let side = WinogradKernels.outputSide
+    let side = transforms.outputSide
     for tile in 0..<count {
       let at = place(firstTile + tile)
       let offset = (at.image * w.outputCount + at.y * w.output.x + at.x) * filters + firstColumn
-      kernels.winograd.output(
+      transforms.output(
         m + tile * g.tileColumns, productFrequencyStride, min(side, w.output.y - at.y), min(side, w.output.x - at.x),
         columns, convolution.y + offset, filters, line, convolution.bias.map { $0 + firstColumn },
         convolution.residual.map { $0 + offset }, convolution.activation.rawValue, vectors)
@@ -279,9 +301,9 @@ struct WinogradConvolution {
   ) {
     let tile = kernels.gemm.tileColumns
     if format == .float32 {
-      kernels.winograd.weights(
-        weights.panels + panel * weights.panelStride + channel * tile, shape.inChannels * tile, count, u,
-        weightFrequencyStride)
+      let kernel = weights.isHalf ? transforms.halfWeights ?? transforms.weights : transforms.weights
+      kernel(
+        weights.panel(panel, from: channel), shape.inChannels * weights.rowStride, count, u, weightFrequencyStride)
       return
     }
     let rounding = piece + 9 * pieceFloatCount
@@ -292,11 +314,11 @@ struct WinogradConvolution {
           panel: panel, first: tap * shape.inChannels + channel + first, count: rows, to: piece + tap * pieceFloatCount)
       }
       if arithmetic == .float32 {
-        kernels.winograd.weights(piece, pieceFloatCount, rows, u + first * tile, weightFrequencyStride)
+        transforms.weights(piece, pieceFloatCount, rows, u + first * tile, weightFrequencyStride)
         continue
       }
-      kernels.winograd.weights(piece, pieceFloatCount, rows, rounding, roundedWeightStride)
-      for frequency in 0..<WinogradKernels.frequencies {
+      transforms.weights(piece, pieceFloatCount, rows, rounding, roundedWeightStride)
+      for frequency in 0..<transforms.frequencies {
         kernels.narrow.packPairs(
           rounding + frequency * roundedWeightStride, rows,
           u + frequency * weightFrequencyStride + arithmetic.words(first) * tile)

@@ -46,12 +46,14 @@ public struct ConvolutionTrial: Sendable, Equatable {
     let bank = try FilterBank(weights.floats, shape, kernels: kernels)
     guard case .matrices(let matrices) = bank, let matrix = matrices.first else { return [] }
     let convolution = Convolution(shape: shape, x: UnsafePointer(x.floats), y: y.floats)
-    let winograd = WinogradConvolution(unconditionally: shape, kernels: kernels)
+    let transforms = [4, 3].map {
+      WinogradConvolution(unconditionally: shape, kernels: kernels, outputSide: $0)
+    }
     let context = RunContext(pool: pool)
     let scratch = try HeapBlock(
-      byteCount: max(
-        winograd.scratchByteCount(threads: pool.threads),
-        MatrixProduct.scratchByteCount(threads: pool.threads, kernels)))
+      byteCount: transforms.reduce(MatrixProduct.scratchByteCount(threads: pool.threads, kernels)) {
+        max($0, $1.scratchByteCount(threads: pool.threads))
+      })
     func best(_ body: (inout ScratchMemory) throws -> Void) throws -> Double {
       func run() throws {
         var memory = ScratchMemory(scratch.bytes)
@@ -61,12 +63,14 @@ public struct ConvolutionTrial: Sendable, Equatable {
       return try seconds(runs: runs) { () throws(any Error) in try run() }
     }
     let direct = try best { try convolution.run(bank, context: context, scratch: &$0) }
-    let transformed = try best { try winograd.run(convolution, matrix, context: context, scratch: &$0) }
+    let transformed = try transforms.map { winograd in
+      let seconds = try best { try winograd.run(convolution, matrix, context: context, scratch: &$0) }
+      return Alternative(name: winograd.name, seconds: seconds, expectedCost: winograd.cost)
+    }
     withExtendedLifetime((x, weights, y, scratch)) {}
     return [
-      Alternative(name: "direct", seconds: direct, expectedCost: WinogradConvolution.directCost(shape, kernels)),
-      Alternative(name: "Winograd 4×4", seconds: transformed, expectedCost: winograd.cost),
-    ]
+      Alternative(name: "direct", seconds: direct, expectedCost: WinogradConvolution.directCost(shape, kernels))
+    ] + transformed
   }
 
   private static func numbers(_ shape: [Int]) throws(Failure) -> Tensor {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import signal
 import socket
 import threading
@@ -247,13 +248,49 @@ def _can_catch_interrupt() -> bool:
     )
 
 
+class _InterruptWatcher:
+    """A thread that reads the signal wake-up socket and fires the token of the call that is running.
+
+    Python runs signal handlers between bytecodes only, so none would run during a call into the library. One watcher
+    serves all calls of a process, because making a thread takes longer than a short call.
+    """
+
+    _current: _InterruptWatcher | None = None
+
+    def __init__(self) -> None:
+        self.token: CancelToken | None = None
+        self._process = os.getpid()
+        self._reader, self.writer = socket.socketpair()
+        self.writer.setblocking(False)
+        threading.Thread(target=self._watch, name="adadiff-interrupt", daemon=True).start()
+
+    def _watch(self) -> None:
+        # An empty read: the other side was closed.
+        with self._reader:
+            while data := self._reader.recv(16):
+                token = self.token
+                if signal.SIGINT in data and token is not None:
+                    token.fire()
+
+    @classmethod
+    def get(cls) -> _InterruptWatcher:
+        """The process's watcher; a forked child has a socket but no thread and makes its own. Main thread only."""
+        watcher = cls._current
+        if watcher is None or watcher._process != os.getpid():
+            watcher = cls._current = cls()
+        return watcher
+
+    @classmethod
+    def discard(cls) -> None:
+        """Ends the watcher: a signal that it has not read yet must not reach a later call."""
+        watcher, cls._current = cls._current, None
+        if watcher is not None:
+            watcher.writer.close()
+
+
 @contextlib.contextmanager
 def _interrupt_fires(token: CancelToken | None) -> Iterator[None]:
-    """During the block Ctrl-C fires `token`; afterwards KeyboardInterrupt is raised, with the library's state intact.
-
-    Python runs signal handlers between bytecodes only, so none would run during a call into the library. A thread
-    that reads the signal wake-up socket notices the signal at once.
-    """
+    """During the block Ctrl-C fires `token`; afterwards KeyboardInterrupt is raised, with the library's state intact."""
     if token is None or not _can_catch_interrupt():
         yield
         return
@@ -264,30 +301,21 @@ def _interrupt_fires(token: CancelToken | None) -> Iterator[None]:
         interrupted = True
         token.fire()
 
-    reader, writer = socket.socketpair()
-
-    def watch() -> None:
-        # An empty read: the block ended and closed the other side.
-        while data := reader.recv(16):
-            if signal.SIGINT in data:
-                token.fire()
-
-    with reader:
-        writer.setblocking(False)
-        previous_handler = signal.signal(signal.SIGINT, handler)
-        previous_socket = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-        watcher = threading.Thread(target=watch, name="adadiff-interrupt", daemon=True)
-        watcher.start()
-        try:
-            yield
-        except Exception:
-            if interrupted:
-                raise KeyboardInterrupt from None
-            raise
-        finally:
-            signal.set_wakeup_fd(previous_socket)
-            signal.signal(signal.SIGINT, previous_handler)
-            writer.close()
-            watcher.join()
+    watcher = _InterruptWatcher.get()
+    watcher.token = token
+    previous_handler = signal.signal(signal.SIGINT, handler)
+    previous_socket = signal.set_wakeup_fd(watcher.writer.fileno(), warn_on_full_buffer=False)
+    try:
+        yield
+    except Exception:
+        if interrupted:
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        signal.set_wakeup_fd(previous_socket)
+        signal.signal(signal.SIGINT, previous_handler)
+        watcher.token = None
+        if interrupted:
+            _InterruptWatcher.discard()
     if interrupted:
         raise KeyboardInterrupt

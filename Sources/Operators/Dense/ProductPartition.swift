@@ -1,0 +1,159 @@
+import KernelTable
+
+extension MatrixProduct {
+  /// How rows and panels are divided into tasks. Tasks that share panels follow each other, so that B is read from memory
+  /// once for all rows where it does not fit the last-level cache as a whole.
+  struct Partition {
+    var blockRows: Int
+    var rowBlocks: Int
+    var panelsPerTask: Int
+    var panelBlocks: Int
+    /// Blocks of K that are packed together.
+    var chunk = 1
+    /// Tasks that share rows follow each other, instead of those that share panels.
+    var rowsFirst = false
+    /// Pieces of A, packed for all of K, that a thread keeps from task to task; 0 where K is longer than `chunk`.
+    var heldPieces = 0
+    var count: Int { rowBlocks * panelBlocks }
+
+    /// Bytes of B that are worth keeping in the last-level cache while the rows go by.
+    private static let panelByteLimit = 4 << 20
+    /// Bytes of B that a core keeps in its second-level cache beside a piece of A.
+    private static let ownByteLimit = 512 << 10
+    /// Multiply-adds of a task of few rows: some 4 ms, so that the cancel token is polled in time.
+    private static let taskLimit = 1 << 29
+
+    /// `depth` counts words. `matrices` of B are multiplied side by side. `rowLimit`: at most so many rows in a task, with
+    /// one block of K at a time.
+    init(
+      rows: Int, depth: Int, panels: Int, matrices: Int = 1, threads: Int, kernels: KernelTable, rowLimit: Int? = nil
+    ) {
+      let g = kernels.gemm
+      func tiles(_ rows: Int) -> Int { (rows + g.tileRows - 1) / g.tileRows * g.tileRows }
+      let depthBlocks = max(1, (depth + g.blockDepth - 1) / g.blockDepth)
+      let held = MatrixProduct.heldRows(kernels)
+      var limit = rowLimit ?? MatrixProduct.blockRowLimit(kernels)
+      if rowLimit == nil, rows > limit {
+        limit = max(g.tileRows, held / min(depthBlocks, MatrixProduct.chunkLimit) / g.tileRows * g.tileRows)
+      }
+      // B close to every core: tasks are pieces of the rows, and no row is packed twice.
+      let panelBytes = 4 * depth * g.tileColumns * matrices
+      if rowLimit == nil, panels * panelBytes <= Self.ownByteLimit, rows > 4 * threads * g.tileRows {
+        limit = min(limit, tiles((rows + 4 * threads - 1) / (4 * threads)))
+      }
+      var blocks = max(1, (rows + limit - 1) / limit)
+      // A whole number of rounds for all threads, where that does not make the blocks small.
+      if blocks > threads { blocks = (blocks + threads - 1) / threads * threads }
+      blockRows = max(g.tileRows, min(limit, tiles((rows + blocks - 1) / blocks)))
+      rowBlocks = max(1, (rows + blockRows - 1) / blockRows)
+      // Four tasks per thread even out the load; a lone thread needs them only to poll the cancel token.
+      var wanted = max(1, (4 * threads + rowBlocks - 1) / rowBlocks)
+      if rowBlocks >= 4, panels * panelBytes > 2 * Self.panelByteLimit {
+        wanted = max(wanted, panels * panelBytes / Self.panelByteLimit)
+      }
+      panelsPerTask = max(1, (panels + wanted - 1) / wanted)
+      panelBlocks = max(1, (panels + panelsPerTask - 1) / panelsPerTask)
+      if rowLimit == nil, rowBlocks == 1 {
+        share(rows: rows, depth: depth, panels: panels, matrices: matrices, threads: threads, g)
+      }
+      chunk = rowLimit == nil ? max(1, min(depthBlocks, held / blockRows)) : 1
+      if rowLimit == nil, chunk == depthBlocks {
+        heldPieces = max(1, min(HeldPieces.limit, held / (chunk * blockRows)))
+      }
+    }
+
+    /// Few rows: cuts both ways so that no thread waits long for another. Times are in cycles per word of depth; the
+    /// figures are estimates for AVX-512, a register tile taking a cycle per row.
+    private mutating func share(
+      rows: Int, depth: Int, panels: Int, matrices: Int, threads: Int, _ g: GemmShape
+    ) {
+      /// Of a row of A, once per thread.
+      let packing = 0.35
+      /// Of a panel that comes from afar, beyond what the products hide; and of one that a task reads again.
+      let (fetching, reading) = (8.0, 1.0)
+      /// Of a task beside its work: 400 cycles.
+      let overhead = 400 / Double(max(1, depth))
+      /// Of the longest task, as a share: smaller ones even out what the system takes from a thread.
+      let unevenness = 0.02
+      let step = g.smallestTileRows
+      let widest = min(
+        (panels + threads - 1) / threads, max(1, Self.taskLimit / (max(1, rows * depth * matrices) * g.tileColumns)))
+      var best = Double.infinity
+      func consider(cuts: Int, width: Int, rowsFirst: Bool) {
+        let height = max(step, ((rows + cuts - 1) / cuts + step - 1) / step * step)
+        let blocks = max(1, (rows + height - 1) / height)
+        let across = (panels + width - 1) / width
+        let perThread = (blocks * across + threads - 1) / threads
+        let whole = height / g.tileRows * g.tileRows
+        let product = Double(whole) + (height > whole ? Double(height - whole) + 0.5 : 0)
+        let (ownBlocks, ownAcross) =
+          rowsFirst
+          ? ((perThread + across - 1) / across, min(across, perThread))
+          : (min(blocks, perThread), (perThread + blocks - 1) / blocks)
+        let task = Double(matrices * width) * (product + reading) + overhead
+        let time =
+          (Double(perThread) + unevenness) * task + packing * Double(ownBlocks * height)
+          + fetching * Double(matrices * min(panels, ownAcross * width))
+        guard time < best else { return }
+        best = time
+        (blockRows, rowBlocks, panelsPerTask, panelBlocks) = (height, blocks, width, across)
+        self.rowsFirst = rowsFirst
+      }
+      for cuts in 1...max(1, min((rows + step - 1) / step, 2 * threads)) {
+        var width = widest
+        while true {
+          consider(cuts: cuts, width: width, rowsFirst: true)
+          consider(cuts: cuts, width: width, rowsFirst: false)
+          if width == 1 { break }
+          width = (width + 1) / 2
+        }
+        if threads > 1, widest < panels, rows * panels * depth * matrices <= Self.taskLimit / g.tileColumns {
+          consider(cuts: cuts, width: panels, rowsFirst: true)
+        }
+      }
+    }
+
+    /// Makes row blocks smaller, where they are larger than `limit`.
+    mutating func limit(blockRows limit: Int, rows: Int) {
+      guard blockRows > limit else { return }
+      blockRows = limit
+      rowBlocks = (rows + limit - 1) / limit
+    }
+
+    /// Rows and panels of one task.
+    func place(_ task: Int) -> (rowStart: Int, firstPanel: Int) {
+      let (outer, inner) = task.quotientAndRemainder(dividingBy: rowsFirst ? panelBlocks : rowBlocks)
+      return rowsFirst
+        ? (outer * blockRows, inner * panelsPerTask) : (inner * blockRows, outer * panelsPerTask)
+    }
+  }
+
+  /// The packed pieces of A in one slot's scratch memory: piece i lies at place i modulo the number of places.
+  struct HeldPieces {
+    static let limit = 16
+    /// One register tile, before the marks.
+    let tile: UnsafeMutablePointer<Float>
+    /// Per place, the number of the piece.
+    private let marks: UnsafeMutablePointer<UInt32>
+    private static let none = UInt32.max
+
+    /// `scratch`: a slot of `slotFloatCount`.
+    init(_ scratch: UnsafeMutablePointer<Float>, _ kernels: KernelTable) {
+      let g = kernels.gemm
+      tile = scratch + MatrixProduct.heldRows(kernels) * (g.rowStride + 2)
+      marks = UnsafeMutableRawPointer(tile + g.tileRows * g.tileColumns).assumingMemoryBound(to: UInt32.self)
+    }
+
+    func clear() { marks.update(repeating: Self.none, count: Self.limit) }
+
+    /// Where the piece lies, and whether it is packed already; after this it is taken to be.
+    func take(_ piece: Int, places: Int) -> (place: Int, isPacked: Bool) {
+      guard places > 0 else { return (0, false) }
+      let mark = UInt32(truncatingIfNeeded: piece)
+      let place = piece % places
+      if marks[place] == mark { return (place, true) }
+      marks[place] = mark
+      return (place, false)
+    }
+  }
+}

@@ -1,0 +1,61 @@
+import Testing
+
+@testable import KernelTable
+@testable import Kernels
+
+/// Matrices stored as float16 give the bits of the same matrices stored as float32.
+@Suite struct HalfKernelTests {
+  /// Numbers that are float16, and the panel that holds them.
+  private static func panel(_ table: KernelTable, _ count: Int) -> (floats: [Float], halves: [Float]) {
+    let source = numbers(count, seed: 5)
+    var bits = [UInt16](repeating: 0, count: count)
+    var floats = [Float](repeating: 0, count: count)
+    table.toFloat16(source, &bits, count)
+    table.fromFloat16(bits, &floats, count)
+    var halves = [Float](repeating: 0, count: (count + 1) / 2)
+    halves.withUnsafeMutableBytes { target in bits.withUnsafeBytes { target.copyMemory(from: $0) } }
+    return (floats, halves)
+  }
+
+  @Test func products() {
+    for table in Kernels.supported {
+      guard let half = table.half else { continue }
+      let g = table.gemm
+      for rows in [1, 4, 5, 8, 9, g.tileRows, g.tileRows + 1, 3 * g.tileRows] {
+        for columns in [1, g.tileColumns - 1, g.tileColumns] {
+          for depth in [0, 1, 15, 16, 17, 65, g.blockDepth] {
+            let a = numbers((rows + g.tileRows) * g.rowStride, seed: 1)
+            let (floats, halves) = Self.panel(table, max(1, depth) * g.tileColumns)
+            var tile = [Float](repeating: 0, count: g.tileRows * g.tileColumns)
+            var expected = numbers(rows * columns, seed: 2)
+            var c = expected
+            for accumulate in [false, true] {
+              table.gemmPanel(rows, columns, depth, a, floats, &expected, columns, accumulate, &tile)
+              half.panel(rows, columns, depth, a, halves, &c, columns, accumulate, &tile)
+              #expect(c == expected, "\(table.name) \(rows)×\(columns)×\(depth)")
+            }
+          }
+        }
+      }
+    }
+  }
+
+  @Test func winogradWeights() {
+    for table in Kernels.supported {
+      let tile = table.gemm.tileColumns
+      for transforms in [table.winograd, table.smallWinograd] {
+        #expect((transforms.halfWeights == nil) == (table.half == nil))
+        guard let halfWeights = transforms.halfWeights else { continue }
+        for depth in [1, 3, 17, 65] {
+          let (floats, halves) = Self.panel(table, 9 * depth * tile)
+          let stride = depth * tile + 16
+          var expected = [Float](repeating: 7, count: transforms.frequencies * stride)
+          var u = expected
+          transforms.weights(floats, depth * tile, depth, &expected, stride)
+          halfWeights(halves, depth * tile / 2, depth, &u, stride)
+          #expect(u == expected, "\(table.name) \(depth)")
+        }
+      }
+    }
+  }
+}

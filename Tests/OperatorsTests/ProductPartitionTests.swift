@@ -1,0 +1,112 @@
+import Graph
+import KernelTable
+import Kernels
+import Support
+import Testing
+
+@testable import Operators
+
+/// How packed products are divided and stored.
+@Suite struct ProductPartitionTests {
+  private static let sizes = [1, 2, 5, 12, 13, 36, 72, 144, 191, 192, 193, 288, 1000]
+
+  @Test(arguments: [1, 2, 3, 8])
+  func everyTileBelongsToOneTask(_ threads: Int) {
+    for kernels in Kernels.supported {
+      for rows in Self.sizes {
+        for (depth, panels) in [(1, 1), (64, 3), (160, 5), (160, 40), (1440, 5), (2880, 4), (5000, 7)] {
+          for matrices in [1, 2] {
+            let partition = MatrixProduct.Partition(
+              rows: rows, depth: depth, panels: panels, matrices: matrices, threads: threads, kernels: kernels)
+            var seen = [UInt8](repeating: 0, count: rows * panels)
+            for task in 0..<partition.count {
+              let (start, first) = partition.place(task)
+              for row in start..<min(rows, start + partition.blockRows) {
+                for panel in first..<min(panels, first + partition.panelsPerTask) { seen[row * panels + panel] += 1 }
+              }
+            }
+            #expect(seen.allSatisfy { $0 == 1 })
+            let held = max(1, partition.heldPieces) * partition.chunk * partition.blockRows
+            #expect(held <= MatrixProduct.heldRows(kernels))
+          }
+        }
+      }
+    }
+  }
+
+  /// The sizes of a small network on two threads: neither has a tenth more than its half, in products of rows and panels.
+  /// The estimates are for AVX-512.
+  @Test(
+    .enabled(if: Kernels.current.gemm.tileColumns == 32),
+    arguments: [(36, 1440, 5), (36, 640, 5), (72, 160, 5), (72, 640, 5), (72, 160, 20), (144, 128, 4)]
+  )
+  func twoThreadsShareFewRows(_ rows: Int, _ depth: Int, _ panels: Int) {
+    let partition = MatrixProduct.Partition(
+      rows: rows, depth: depth, panels: panels, threads: 2, kernels: Kernels.current)
+    var work = [0, 0]
+    for task in 0..<partition.count {
+      let (start, first) = partition.place(task)
+      let tiles = min(partition.blockRows, rows - start) * min(partition.panelsPerTask, panels - first)
+      work[task < (partition.count + 1) / 2 ? 0 : 1] += tiles
+    }
+    #expect(10 * work.reduce(0, max) <= 11 * (rows * panels + 1) / 2)
+  }
+
+  @Test func longTasksAreCut() {
+    let partition = MatrixProduct.Partition(
+      rows: 192, depth: 768, panels: 1600, threads: 1, kernels: Kernels.current)
+    // 20 ms at 100 GFLOP/s.
+    #expect(partition.blockRows * partition.panelsPerTask * 768 * 32 < 1_000_000_000)
+  }
+
+  @Test func piecesAreRemembered() throws {
+    let kernels = Kernels.current
+    let block = try HeapBlock(byteCount: 4 * MatrixProduct.slotFloatCount(kernels))
+    let scratch = try #require(block.bytes.baseAddress).assumingMemoryBound(to: Float.self)
+    let pieces = MatrixProduct.HeldPieces(scratch, kernels)
+    pieces.clear()
+    #expect(pieces.take(5, places: 3) == (2, false))
+    #expect(pieces.take(5, places: 3) == (2, true))
+    #expect(pieces.take(2, places: 3) == (2, false))
+    #expect(pieces.take(5, places: 3) == (2, false))
+    #expect(pieces.take(0, places: 0) == (0, false))
+    #expect(pieces.take(0, places: 0) == (0, false))
+    withExtendedLifetime(block) {}
+  }
+
+  /// Weights that are float16 are stored so, others are not; a product is the same bits either way and for any threads.
+  @Test func halvesLoseNothing() throws {
+    let kernels = Kernels.current
+    let (rows, depth, columns) = (37, 300, 70)
+    let halves = sequence(depth * columns, seed: 2).map { Float(Int32($0 * 1024)) / 1024 }
+    let floats = sequence(depth * columns, seed: 2)
+    let inexact = try PackedMatrix.packed(floats, depth: depth, columns: columns, rowStride: columns, format: .float32)
+    #expect(!inexact.isHalf)
+    let stored = try PackedMatrix.packed(halves, depth: depth, columns: columns, rowStride: columns, format: .float32)
+    #expect(stored.isHalf == (kernels.half != nil))
+    let plain = try PackedMatrix(depth: depth, columns: columns, kernels: kernels)
+    plain.packAll(from: halves, rowStride: columns, transposed: false)
+    var back = [Float](repeating: 0, count: depth * kernels.gemm.tileColumns)
+    stored.unpack(panel: 1, first: 0, count: depth, to: &back)
+    #expect(back.elementsEqual(UnsafeBufferPointer(start: plain.panel(1), count: back.count)))
+    let a = sequence(rows * depth, seed: 3)
+    func product(_ matrix: PackedMatrix, threads: Int) throws -> [Float] {
+      let block = try HeapBlock(byteCount: MatrixProduct.scratchByteCount(threads: threads, kernels))
+      let scratch = try #require(block.bytes.baseAddress).assumingMemoryBound(to: Float.self)
+      var c = [Float](repeating: 0, count: rows * columns)
+      try c.withUnsafeMutableBufferPointer { c in
+        try a.withUnsafeBufferPointer { a in
+          try MatrixProduct(
+            rows: rows, b: matrix, c: try #require(c.baseAddress), cStride: columns
+          ).run(
+            context: RunContext(pool: ThreadPool(threads: threads)), slots: threads, scratch: scratch,
+            rowsOf: try #require(a.baseAddress), stride: depth)
+        }
+      }
+      withExtendedLifetime(block) {}
+      return c
+    }
+    let expected = try product(plain, threads: 1)
+    for threads in [1, 2, 3, 5] { #expect(try product(stored, threads: threads) == expected) }
+  }
+}
