@@ -3,9 +3,6 @@ internal import CSIMD
 // Around the products of attention. Maxima are a pass of their own: the last steps of each wait for one another, and those of
 // several rows overlap.
 
-/// Floats of a cache line.
-@inline(__always) private var lineFloats: Int { 16 }
-
 func prefetchRows(_ rows: Int, _ size: Int, _ source: In, _ stride: Int) {
   for row in 0..<rows {
     var i = 0

@@ -56,7 +56,7 @@ import Testing
     let partition = MatrixProduct.Partition(
       rows: 192, depth: 768, panels: 1600, threads: 1, kernels: Kernels.current)
     // 20 ms at 100 GFLOP/s.
-    #expect(partition.blockRows * partition.panelsPerTask * 768 * 32 < 1_000_000_000)
+    #expect(partition.blockRows * partition.panelsPerTask * 768 * Kernels.current.gemm.tileColumns < 1_000_000_000)
   }
 
   @Test func piecesAreRemembered() throws {
