@@ -166,7 +166,7 @@ func channelMoments(_ x: In, _ rows: Int, _ channels: Int, _ stride: Int, _ sums
       sum1 = sum1 + csimd_load(p + lanes)
       sum2 = sum2 + csimd_load(p + 2 &* lanes)
       sum3 = sum3 + csimd_load(p + 3 &* lanes)
-      p += channels
+      p += stride
     }
     let (mean0, mean1, mean2, mean3) = (sum0 * scale, sum1 * scale, sum2 * scale, sum3 * scale)
     p = x + c
@@ -179,7 +179,7 @@ func channelMoments(_ x: In, _ rows: Int, _ channels: Int, _ stride: Int, _ sums
       square1 = csimd_fma(d1, d1, square1)
       square2 = csimd_fma(d2, d2, square2)
       square3 = csimd_fma(d3, d3, square3)
-      p += channels
+      p += stride
     }
     csimd_store(sums + c, sum0)
     csimd_store(sums + c + lanes, sum1)
