@@ -28,7 +28,7 @@ def initializers(path):
 
 def fingerprint(array):
     """Equal for an array and its transpose; the values have passed through float16."""
-    return array.shape and array.size, float(np.sort(array.ravel())[array.size // 2]), float(array.max()), float(array.min())
+    return array.size, float(np.sort(array.ravel())[array.size // 2]), float(array.max()), float(array.min())
 
 
 def place(array, shape):
@@ -37,7 +37,10 @@ def place(array, shape):
 
 
 def restore(module, export, shipped, unexported=()):
-    """Fills `module` from the file `shipped`, which `export(module, folder)` has written once; parts named in `unexported` stay as they are."""
+    """Fills `module` from the file `shipped`, which `export(module, folder)` has written once.
+
+    Parameters whose names begin with one of `unexported` are in no file and stay random.
+    """
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
         for parameter in module.parameters():
             parameter.copy_(torch.randn(parameter.shape).half())
@@ -49,9 +52,9 @@ def restore(module, export, shipped, unexported=()):
     places = {fingerprint(array): index for index, array in enumerate(marked)}
     with torch.no_grad():
         for name, parameter in module.named_parameters():
-            index = places.get(fingerprint(parameter.numpy()))
             if name.startswith(unexported):
                 continue
+            index = places.get(fingerprint(parameter.numpy()))
             if index is None:
                 raise SystemExit(f"{shipped}: {name} is not found")
             # A square matrix looks the same transposed: the marked values tell.

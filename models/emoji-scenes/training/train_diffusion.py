@@ -29,7 +29,7 @@ def kind_weights(scenes, shares):
 class DiffusionTask(Task):
     def __init__(self, data, tokenizer, text_dropout, start, high_noise_share, scenes, shares):
         self.data, self.start, self.text_dropout, self.high_noise_share = data, start, text_dropout, high_noise_share
-        self.weights = kind_weights(scenes, shares)[HELD_OUT:] if shares else None
+        self.bounds = kind_weights(scenes, shares)[HELD_OUT:].cumsum(0) if shares else None
         tokens = load_tokenizer(tokenizer)
         self.vocabulary_size = len(tokens)
         self.empty_prompt = tokenize(tokens, [""])
@@ -59,9 +59,9 @@ class DiffusionTask(Task):
 
     def _draw(self, batch):
         """Indices of examples behind the held-out ones."""
-        if self.weights is None:
+        if self.bounds is None:
             return torch.randint(HELD_OUT, len(self.ids), (batch,))
-        return HELD_OUT + torch.searchsorted(self.weights.cumsum(0), torch.rand(batch, dtype=torch.float64) * self.weights.sum())
+        return HELD_OUT + torch.searchsorted(self.bounds, torch.rand(batch, dtype=torch.float64) * self.bounds[-1])
 
     def loss(self, network, batch, progress):
         chosen = self._draw(batch)
