@@ -82,8 +82,9 @@ def versions(names):
     return ", ".join(found)
 
 
-def measure(name, folder, feed, runs, threads, output):
-    command = [sys.executable, str(HERE / "runtimes.py"), name, str(folder / "model.onnx"), feed, output, str(runs), str(threads)]
+def measure(name, folder, feed, output, arguments):
+    command = [sys.executable, HERE / "runtimes.py", name, folder / "model.onnx", feed, output, arguments.runs, arguments.threads]
+    command = [str(part) for part in [*command, arguments.touch_memory]]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         print(f"{name} failed on {folder}: {done.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
@@ -100,7 +101,7 @@ def compare(folder, arguments):
         for _ in range(arguments.rounds):
             for name in arguments.runtimes:
                 output = f"{scratch}/{name}.npy"
-                result = measure(name, folder, f"{scratch}/feed.npz", arguments.runs, arguments.threads, output)
+                result = measure(name, folder, f"{scratch}/feed.npz", output, arguments)
                 if result:
                     results.setdefault(name, []).append(result)
                     outputs[name] = np.load(output)
@@ -145,6 +146,10 @@ def main():
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--runs", type=int, default=7, help="timed runs per round, after a first one")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument(
+        "--touch-memory", type=int, default=0, metavar="GIB",
+        help="touch and free so much memory before each load, so that a virtual machine's host has it ready",
+    )
     parser.add_argument("--output", type=Path, help="also write the table here")
     arguments = parser.parse_args()
     arguments.set = dict(arguments.set)

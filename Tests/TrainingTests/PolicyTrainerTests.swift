@@ -77,6 +77,25 @@ struct SyntheticTable {
     #expect(chosen.bestReward > 1.4)
   }
 
+  /// With an entropy weight w that stays, the best distribution is softmax(R / w): logits tell how good every choice is.
+  /// The noise of single rewards (0.05 standard deviations 0.5) moves them by about 0.1; without w they are apart by tens.
+  @Test func constantEntropyWeightMakesLogitsRewards() throws {
+    let table = try SyntheticTable(prompts: 256, seed: 5)
+    var options = Self.options()
+    options.estimator = .expected
+    options.epochs = 120
+    options.entropyWeight = 0.5
+    options.finalEntropyWeight = 0.5
+    let trainer = try Self.trainer(table, options)
+    try trainer.train()
+    let logits = try trainer.logits(Array(0..<64))
+    for (row, rewards) in zip(logits, table.rewards) {
+      let differences = zip(row, rewards).map { $0 - $1 / 0.5 }
+      let mean = differences.reduce(0, +) / Double(differences.count)
+      #expect(differences.allSatisfy { abs($0 - mean) < 0.5 }, "\(row) for \(rewards)")
+    }
+  }
+
   @Test func sameSeedSameBitsForAnyThreads() throws {
     let table = try SyntheticTable(prompts: 96, seed: 2)
     var options = Self.options()

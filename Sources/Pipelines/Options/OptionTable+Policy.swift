@@ -9,7 +9,10 @@ extension NamedOptions {
     ),
     float(
       "train_entropy_weight", .policy, \.policyWork.training.entropyWeight, 0...1000,
-      "Weight of the entropy at the beginning."),
+      "Weight of the entropy in the first epoch."),
+    float(
+      "train_final_entropy_weight", .policy, \.policyWork.training.finalEntropyWeight, 0...1000,
+      "Weight of the entropy after the last epoch; linear between them."),
     int(
       "train_epochs", .policy, \.policyWork.training.epochs, 0...1_000_000, default: 200,
       "Passes over the training prompts."),

@@ -23,8 +23,11 @@ public enum RewardBaseline: String, Sendable, CaseIterable {
 public struct TrainingOptions: Sendable {
   public var estimator = GradientEstimator.reinforce
   public var baseline = RewardBaseline.none
-  /// Weight of the policy's entropy in the objective, at the beginning; falls linearly to 0 over the epochs.
+  /// Weight of the policy's entropy in the objective, in the first epoch.
   public var entropyWeight = 0.0
+  /// The same after the last epoch; between them it is linear. With one weight w throughout, logits become R / w plus a
+  /// constant per prompt: how good *every* number of steps is, not only which is best.
+  public var finalEntropyWeight = 0.0
   public var epochs = 200
   public var batch = 256
   public var learningRate = 1e-5
@@ -54,7 +57,7 @@ public struct TrainingOptions: Sendable {
   public var json: JSON {
     .object([
       "estimator": JSON(estimator.rawValue), "baseline": JSON(baseline.rawValue), "entropy_weight": JSON(entropyWeight),
-      "epochs": JSON(epochs), "batch": JSON(batch), "learning_rate": JSON(learningRate),
+      "final_entropy_weight": JSON(finalEntropyWeight), "epochs": JSON(epochs), "batch": JSON(batch), "learning_rate": JSON(learningRate),
       "weight_decay": JSON(weightDecay), "dropout": JSON(dropout), "seed": JSON("\(seed)"),
       "held_out_share": JSON(heldOutShare), "patience": JSON(patience),
     ])

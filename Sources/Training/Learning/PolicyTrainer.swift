@@ -121,7 +121,8 @@ public final class PolicyTrainer {
   private func epoch() throws(Failure) -> EpochRecord {
     var record = EpochRecord()
     record.epoch = records.count + 1
-    let entropyWeight = options.entropyWeight * (1 - Double(records.count) / Double(max(1, options.epochs)))
+    let passed = Double(records.count) / Double(max(1, options.epochs))
+    let entropyWeight = options.entropyWeight + passed * (options.finalEntropyWeight - options.entropyWeight)
     let order = generator.shuffled(trainingPrompts)
     var (norms, batches) = (0.0, 0)
     var start = 0
@@ -315,8 +316,8 @@ public final class PolicyTrainer {
     var hash: UInt64 = 0xCBF2_9CE4_8422_2325
     func add(_ value: UInt64) { hash = (hash ^ value) &* 0x100_0000_01B3 }
     var timeless = options
-    // The entropy weight falls over the epochs, so that with it their number matters.
-    if options.entropyWeight == 0 { timeless.epochs = 0 }
+    // Where the entropy weight changes over the epochs, their number matters.
+    if options.entropyWeight == options.finalEntropyWeight { timeless.epochs = 0 }
     timeless.patience = 0
     for byte in (timeless.json.text + network.shape.json.text).utf8 { add(UInt64(byte)) }
     for steps in stepSet { add(UInt64(steps)) }

@@ -78,7 +78,7 @@ struct PolicyTrain: ParsableCommand {
   @Option(help: ArgumentHelp("Prompts per update (default 256).", valueName: "n")) var batch: Int?
   @Option(name: .customLong("lr"), help: ArgumentHelp("Learning rate (default 1e-5).", valueName: "x"))
   var learningRate: Double?
-  @Option(help: ArgumentHelp("Weight of the entropy at the beginning (default 0).", valueName: "x")) var entropy:
+  @Option(help: ArgumentHelp("Weight of the entropy in the first epoch (default 0).", valueName: "x")) var entropy:
     Double?
   @Option(name: .customLong("lambda"), help: ArgumentHelp("Weight of the quality (default 2).", valueName: "x"))
   var qualityWeight: Double?

@@ -26,8 +26,9 @@ from .pipeline import Pipeline
 
 _REWARD = ("lambda", "gamma", "gate", "top_k", "threshold", "scale", "metrics")
 _TRAIN = (
-    "estimator", "baseline", "entropy_weight", "epochs", "batch", "learning_rate", "weight_decay", "dropout", "held_out",
-    "patience", "checkpoint_every", "resume", "layers", "heads", "feed_forward", "head_hidden", "microbatch",
+    "estimator", "baseline", "entropy_weight", "final_entropy_weight", "epochs", "batch", "learning_rate", "weight_decay",
+    "dropout", "held_out", "patience", "checkpoint_every", "resume", "layers", "heads", "feed_forward", "head_hidden",
+    "microbatch",
 )  # fmt: skip
 
 
