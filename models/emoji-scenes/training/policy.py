@@ -63,12 +63,15 @@ def main():
     header = ["prompt", "seed", "steps", "group", "reward", "found", "exact"]
     held_out_file = write_csv(header, itertools.chain.from_iterable(held_out.values()), arguments.table / "held-out.csv")
     common = ["--model", str(arguments.model)]
-    # The reward counts every picture's quality (no gate): (1 - t / 50) + 0.6 * reward. docs/adaptive-steps.md says why.
+    # The reward counts every picture's quality (no gate): (1 - t / 50) + 1.2 * reward. An entropy weight that stays keeps the
+    # logits in proportion to the rewards; the strong decay keeps the network from learning single pictures' luck.
+    # docs/adaptive-steps.md has the figures.
     subprocess.run(
         [arguments.adadiff, "policy", "train", str(train_file), *common, "--estimator", "expected", "--lr", "1e-3",
-         "--batch", "64", "--epochs", "200", "--metrics", "reward", "--lambda", "0.6",
-         "--option", "reward_gate=threshold", "--option", "reward_threshold=-1e9", "--option", "train_dropout=0.2",
-         "--option", "train_weight_decay=0.05", "--option", "train_held_out=0.2",
+         "--batch", "64", "--epochs", "60", "--metrics", "reward", "--lambda", "1.2", "--entropy", "0.5",
+         "--option", "train_final_entropy_weight=0.5", "--option", "reward_gate=threshold",
+         "--option", "reward_threshold=-1e9", "--option", "train_dropout=0.2", "--option", "train_weight_decay=12",
+         "--option", "train_held_out=0.2",
          "--option", f"guidance_scale={arguments.guidance_scale}",
          "--option", f"guidance_stop={arguments.guidance_stop}", *arguments.options], check=True)  # fmt: skip
     (arguments.model / "policy" / "checkpoint.bin").unlink()

@@ -16,7 +16,7 @@ from tokenizer import load_tokenizer, tokenize
 class Guidance:
     """Classifier-free guidance from pure noise on, until the share `stop` of the noise schedule (Kynkäänniemi et al. 2024)."""
 
-    scale: float = 5.0
+    scale: float = 4.0
     stop: float = 0.45
 
     @classmethod
