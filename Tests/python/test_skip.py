@@ -160,6 +160,12 @@ def test_reports_of_other_prompts_merge(run, tmp_path, capsys):  # noqa: F811
             assert row[name] == pytest.approx(expected[name])
     plain, every = (row["psnr_by_prompt"] for row, _ in pairs[1:])
     assert f"Δpsnr {(sum(every) - sum(plain)) / 2:+.4g}" in printed
+    # LPIPS of one part is none of all.
+    for row in parts[0]["evaluations"][0]["rows"]:
+        row["lpips"], row["lpips_by_prompt"] = {"mean": 0.1, "half_width": 0.0}, [0.1]
+    (tmp_path / "a.json").write_text(json.dumps(parts[0]))
+    assert evaluation.main([*arguments, "--merge", str(tmp_path / "ab.json")]) == 0
+    assert "lpips" not in capsys.readouterr().out and "lpips" not in (tmp_path / "ab.json").read_text()
     (tmp_path / "b.json").write_text(json.dumps({**parts[1], "evaluations": []}))
     assert evaluation.main([*arguments, "--merge", str(tmp_path / "no.json")]) == 2 and not (tmp_path / "no.json").exists()
 

@@ -51,6 +51,10 @@ def _merged_row(rows: Sequence[dict]) -> dict:
         if all(key in part for part in rows):
             row[key] = [value for part in rows for value in part[key]]
             row[name] = interval(row[key])
+        else:
+            # Of some prompts only: no figure of all of them.
+            row.pop(key, None)
+            row.pop(name, None)
     macs = [part["macs"] * len(part["masks"]) for part in rows if part.get("macs")]
     if len(macs) == len(rows):
         row["macs"] = sum(macs) / len(row["masks"])
