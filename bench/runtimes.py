@@ -67,14 +67,16 @@ def touch_memory(gibibytes):
     touched a moment ago is there already, as on a machine that owns its memory, and loading can be timed.
     """
     children = []
-    for _ in range(2):
+    for _ in range(2 if gibibytes else 0):
         child = os.fork()
         if child == 0:
-            memory = mmap.mmap(-1, (gibibytes << 30) // 2, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-            memory.madvise(mmap.MADV_HUGEPAGE)
-            for offset in range(0, len(memory), mmap.PAGESIZE):
-                memory[offset] = 1
-            os._exit(0)
+            try:
+                memory = mmap.mmap(-1, (gibibytes << 30) // 2, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+                memory.madvise(mmap.MADV_HUGEPAGE)
+                for offset in range(0, len(memory), mmap.PAGESIZE):
+                    memory[offset] = 1
+            finally:
+                os._exit(0)
         children.append(child)
     for child in children:
         os.waitpid(child, 0)
