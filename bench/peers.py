@@ -83,8 +83,8 @@ def versions(names):
 
 
 def measure(name, folder, feed, output, arguments):
-    command = [sys.executable, HERE / "runtimes.py", name, folder / "model.onnx", feed, output, arguments.runs, arguments.threads]
-    command = [str(part) for part in [*command, arguments.touch_memory]]
+    values = [name, folder / "model.onnx", feed, output, arguments.runs, arguments.threads, arguments.touch_memory]
+    command = [sys.executable, str(HERE / "runtimes.py"), *map(str, values)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         print(f"{name} failed on {folder}: {done.stderr.strip().splitlines()[-1:]}", file=sys.stderr)

@@ -1,9 +1,11 @@
 """One runtime, one model, one process: loads, runs, and prints what it measured as a line of JSON.
 
 Started by peers.py, so that peak memory and load time are each runtime's own. Every runtime is set up as its documentation
-says for speed: static shapes, the given number of threads, its own graph optimisations.
+says for speed: static shapes, the given number of threads, its own graph optimisations. "first" is the time from opening
+the model to its first result, with the runtime imported before.
 """
 
+import importlib
 import json
 import mmap
 import os
@@ -86,7 +88,7 @@ def main():
     name, path, feed_file, output_file, runs, threads, touch = sys.argv[1:]
     runtime, precision = name.split("-")
     feed = dict(np.load(feed_file))
-    __import__(runtime)
+    importlib.import_module(runtime)
     touch_memory(int(touch))
     started = time.perf_counter()
     run = globals()[f"{runtime}_runner"](path, precision, int(threads), feed)
