@@ -58,7 +58,8 @@ public struct TrainingOptions: Sendable {
     .object([
       "estimator": JSON(estimator.rawValue), "baseline": JSON(baseline.rawValue), "entropy_weight": JSON(entropyWeight),
       "final_entropy_weight": JSON(finalEntropyWeight), "epochs": JSON(epochs), "batch": JSON(batch),
-      "learning_rate": JSON(learningRate), "weight_decay": JSON(weightDecay), "dropout": JSON(dropout), "seed": JSON("\(seed)"),
+      "learning_rate": JSON(learningRate), "weight_decay": JSON(weightDecay), "dropout": JSON(dropout),
+      "seed": JSON("\(seed)"),
       "held_out_share": JSON(heldOutShare), "patience": JSON(patience),
     ])
   }
