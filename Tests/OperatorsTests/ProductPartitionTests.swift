@@ -20,7 +20,8 @@ import Testing
               rows: rows, depth: depth, panels: panels, matrices: matrices, threads: threads, kernels: kernels)
             var seen = [UInt8](repeating: 0, count: rows * panels)
             for task in 0..<partition.count {
-              let (start, first) = partition.place(task)
+              let place = partition.place(task)
+              let (start, first) = (place.rowStart, place.firstPanel)
               for row in start..<min(rows, start + partition.blockRows) {
                 for panel in first..<min(panels, first + partition.panelsPerTask) { seen[row * panels + panel] += 1 }
               }
@@ -45,7 +46,8 @@ import Testing
       rows: rows, depth: depth, panels: panels, threads: 2, kernels: Kernels.current)
     var work = [0, 0]
     for task in 0..<partition.count {
-      let (start, first) = partition.place(task)
+      let place = partition.place(task)
+      let (start, first) = (place.rowStart, place.firstPanel)
       let tiles = min(partition.blockRows, rows - start) * min(partition.panelsPerTask, panels - first)
       work[task < (partition.count + 1) / 2 ? 0 : 1] += tiles
     }
@@ -90,23 +92,52 @@ import Testing
     stored.unpack(panel: 1, first: 0, count: depth, to: &back)
     #expect(back.elementsEqual(UnsafeBufferPointer(start: plain.panel(1), count: back.count)))
     let a = sequence(rows * depth, seed: 3)
-    func product(_ matrix: PackedMatrix, threads: Int) throws -> [Float] {
-      let block = try HeapBlock(byteCount: MatrixProduct.scratchByteCount(threads: threads, kernels))
-      let scratch = try #require(block.bytes.baseAddress).assumingMemoryBound(to: Float.self)
-      var c = [Float](repeating: 0, count: rows * columns)
-      try c.withUnsafeMutableBufferPointer { c in
-        try a.withUnsafeBufferPointer { a in
-          try MatrixProduct(
-            rows: rows, b: matrix, c: try #require(c.baseAddress), cStride: columns
-          ).run(
-            context: RunContext(pool: ThreadPool(threads: threads)), slots: threads, scratch: scratch,
-            rowsOf: try #require(a.baseAddress), stride: depth)
-        }
-      }
-      withExtendedLifetime(block) {}
-      return c
+    let expected = try Self.product(a, rows: rows, plain, threads: 1)
+    for threads in [1, 2, 3, 5] {
+      #expect(try Self.product(a, rows: rows, stored, threads: threads) == expected)
     }
-    let expected = try product(plain, threads: 1)
-    for threads in [1, 2, 3, 5] { #expect(try product(stored, threads: threads) == expected) }
+  }
+
+  /// A · `matrix`. Fails where the scratch memory that was asked for is not enough.
+  private static func product(_ a: [Float], rows: Int, _ matrix: PackedMatrix, threads: Int) throws -> [Float] {
+    let block = try HeapBlock(
+      byteCount: MatrixProduct.scratchByteCount(
+        rows: rows, words: matrix.words, columns: matrix.columns, threads: threads, matrix.kernels))
+    var scratch = ScratchMemory(block.bytes)
+    var c = [Float](repeating: 0, count: rows * matrix.columns)
+    try c.withUnsafeMutableBufferPointer { c in
+      try a.withUnsafeBufferPointer { a in
+        try MatrixProduct(rows: rows, b: matrix, c: try #require(c.baseAddress), cStride: matrix.columns).run(
+          context: RunContext(pool: ThreadPool(threads: threads)), scratch: &scratch,
+          rowsOf: try #require(a.baseAddress), stride: matrix.depth)
+      }
+    }
+    #expect(scratch.tookHeap == false)
+    withExtendedLifetime(block) {}
+    return c
+  }
+
+  /// Long K: several tasks need the same rows and none keeps them, so A is packed first. Every element is near the sum in
+  /// Double, within what the format's rounding allows (relative to the sum's magnitudes: 2^-24, 2^-8 and 1/127 per factor),
+  /// and the same bits for any number of threads.
+  @Test(arguments: [(ElementFormat.float32, 1e-6), (.bfloat16, 8e-3), (.int8, 1.6e-2)])
+  func longRowsArePackedFirst(_ format: ElementFormat, _ tolerance: Double) throws {
+    let kernels = Kernels.current
+    let (rows, columns) = (77, 3 * kernels.gemm.tileColumns + 5)
+    let depth = format.elementsPerWord * kernels.gemm.blockDepth * 24 + 3
+    let partition = MatrixProduct.Partition(
+      rows: rows, depth: format.words(depth), panels: 4, threads: 2, kernels: kernels, mayPackAhead: true)
+    #expect(partition.packsAhead)
+    let a = sequence(rows * depth, seed: 4)
+    let b = sequence(depth * columns, seed: 5)
+    let matrix = try PackedMatrix.packed(b, depth: depth, columns: columns, rowStride: columns, format: format)
+    let result = try Self.product(a, rows: rows, matrix, threads: 1)
+    for threads in [2, 3, 8] { #expect(try Self.product(a, rows: rows, matrix, threads: threads) == result) }
+    for (row, column) in [(0, 0), (11, 31), (12, 32), (40, 60), (rows - 1, columns - 1)] {
+      let terms = (0..<depth).map { Double(a[row * depth + $0]) * Double(b[$0 * columns + column]) }
+      let sum = terms.reduce(0, +)
+      let bound = tolerance * terms.reduce(0) { $0 + abs($1) }
+      #expect(abs(Double(result[row * columns + column]) - sum) <= bound)
+    }
   }
 }

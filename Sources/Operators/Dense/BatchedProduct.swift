@@ -20,7 +20,7 @@ struct BatchedProduct {
 
   static func scratchByteCount(n: Int, k: Int, bCount: Int, threads: Int, _ kernels: KernelTable) -> Int {
     ScratchMemory.byteCount(floats: bCount * PackedMatrix.floatCount(depth: k, columns: n, kernels))
-      + MatrixProduct.scratchByteCount(threads: threads, kernels)
+      + ScratchMemory.byteCount(floats: max(1, threads) * MatrixProduct.slotFloatCount(kernels))
   }
 
   func run(context: RunContext, scratch: inout ScratchMemory) throws {

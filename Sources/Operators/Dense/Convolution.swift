@@ -25,7 +25,10 @@ struct Convolution {
     {
       return winograd.scratchByteCount(threads: threads)
     }
-    return MatrixProduct.scratchByteCount(threads: threads, kernels)
+    let depth = shape.window.taps * shape.groupIn
+    return MatrixProduct.scratchByteCount(
+      rows: shape.rows, words: (filters?.format ?? .float32).words(depth), columns: shape.groupOut, threads: threads,
+      kernels)
       + (filters?.format == .int8 ? ScratchMemory.byteCount(floats: shape.storedPixels) : 0)
   }
 
@@ -35,14 +38,12 @@ struct Convolution {
       if let winograd = WinogradConvolution(shape, kernels: matrix.kernels, format: matrix.format) {
         return try winograd.run(self, matrix, context: context, scratch: &scratch)
       }
-      let blocks = try scratch.takeFloats(context.pool.threads * MatrixProduct.slotFloatCount(matrix.kernels))
       let pixels = matrix.format == .int8 ? try scratch.takeFloats(shape.storedPixels) : nil
-      try multiply(group: 0, matrix, context: context, blocks, pixels)
+      try multiply(group: 0, matrix, context: context, pixels, &scratch)
     case .matrices(let matrices):
-      let blocks = try scratch.takeFloats(context.pool.threads * MatrixProduct.slotFloatCount(filters.kernels))
       let pixels = filters.format == .int8 ? try scratch.takeFloats(shape.storedPixels) : nil
       for (group, matrix) in matrices.enumerated() {
-        try multiply(group: group, matrix, context: context, blocks, pixels)
+        try multiply(group: group, matrix, context: context, pixels, &scratch)
       }
     case .depthwise(let weights, let kernels):
       try runDepthwise(weights.bytes.assumingMemoryBound(to: Float.self).baseAddress, kernels, context: context)
@@ -51,22 +52,20 @@ struct Convolution {
 
   /// `pixels`: room for the magnitudes of stored input pixels, where int8 needs them.
   private func multiply(
-    group: Int, _ matrix: PackedMatrix, context: RunContext, _ blocks: UnsafeMutablePointer<Float>,
-    _ pixels: UnsafeMutablePointer<Float>?
+    group: Int, _ matrix: PackedMatrix, context: RunContext, _ pixels: UnsafeMutablePointer<Float>?,
+    _ scratch: inout ScratchMemory
   ) throws {
     let first = group * shape.groupOut
     let product = MatrixProduct(
       rows: shape.rows, b: matrix, c: y + first, cStride: shape.outChannels, bias: bias.map { $0 + first },
       residual: residual.map { $0 + first }, residualStride: shape.outChannels, activation: activation)
     let base = x + group * shape.groupIn
-    let slots = context.pool.threads
     if shape.window.isPointwise && shape.enlargement == 1 {
-      return try product.run(
-        context: context, slots: slots, scratch: blocks, rowsOf: base, stride: shape.inChannels)
+      return try product.run(context: context, scratch: &scratch, rowsOf: base, stride: shape.inChannels)
     }
     if let pixels { try measure(base, pixels, matrix.kernels, context: context) }
     try product.run(
-      context: context, slots: slots, scratch: blocks,
+      context: context, scratch: &scratch,
       ConvolutionRows(shape: shape, base: base, pixelMagnitudes: pixels))
   }
 

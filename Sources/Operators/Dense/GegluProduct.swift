@@ -100,13 +100,14 @@ struct MatMulGegluOperator: Operator {
     let places = max(1, min(MatrixProduct.HeldPieces.limit, MatrixProduct.heldRows(kernels) / pieceRows))
     for slot in 0..<slots { MatrixProduct.HeldPieces(blocks + slot * Self.slotFloatCount(kernels), kernels).clear() }
     try runTasks(partition.count, slots: slots, context: context) { slot, task in
-      let (rowStart, firstPanel) = partition.place(task)
+      let place = partition.place(task)
+      let (rowStart, firstPanel) = (place.rowStart, place.firstPanel)
       let count = min(blockRows, rows - rowStart)
       let own = blocks + slot * Self.slotFloatCount(kernels)
       let pieces = MatrixProduct.HeldPieces(own, kernels)
-      let (place, isPacked) = pieces.take(rowStart / blockRows, places: places)
-      let packedA = own + place * pieceRows * g.rowStride
-      let rowScales = own + MatrixProduct.heldRows(kernels) * g.rowStride + place * blockRows
+      let (piece, isPacked) = pieces.take(rowStart / blockRows, places: places)
+      let packedA = own + piece * pieceRows * g.rowStride
+      let rowScales = own + MatrixProduct.heldRows(kernels) * g.rowStride + piece * blockRows
       let rowFactors = rowScales + MatrixProduct.heldRows(kernels)
       let edge = pieces.tile
       let values = own + MatrixProduct.slotFloatCount(kernels)
@@ -153,13 +154,13 @@ struct MatMulGegluOperator: Operator {
     let n = value.columns
     let rows = y.count / max(1, n)
     let gates = try Tensor(type: .float32, shape: [rows, n])
-    let slots = context.pool.threads
-    let blocks = try Tensor(type: .float32, shape: [slots * MatrixProduct.slotFloatCount(value.kernels)])
-    try MatrixProduct(rows: rows, b: value, c: y.floats, cStride: n, bias: bias).run(
-      context: context, slots: slots, scratch: blocks.floats, rowsOf: a.floats, stride: value.depth)
-    try MatrixProduct(rows: rows, b: gate, c: gates.floats, cStride: n, bias: bias.map { $0 + n }).run(
-      context: context, slots: slots, scratch: blocks.floats, rowsOf: a.floats, stride: value.depth)
-    withExtendedLifetime((gates, blocks)) {
+    for (matrix, c, bias) in [(value, y.floats, bias), (gate, gates.floats, bias.map { $0 + n })] {
+      var scratch = ScratchMemory(context.scratch)
+      try MatrixProduct(rows: rows, b: matrix, c: c, cStride: n, bias: bias).run(
+        context: context, scratch: &scratch, rowsOf: a.floats, stride: matrix.depth)
+      withExtendedLifetime(scratch) {}
+    }
+    withExtendedLifetime(gates) {
       value.kernels.geglu(y.floats, gates.floats, y.floats, rows * n)
     }
   }

@@ -54,9 +54,12 @@ struct GemmOperator: Operator {
     guard let a = inputs.optionalInput(0), let b = inputs.optionalInput(1), a.type == .float32, a.shape.count == 2,
       b.shape.count == 2
     else { return 0 }
-    if let packed { return MatrixProduct.scratchByteCount(threads: threads, packed.kernels) }
-    let (_, n, k, _) = sizes(a.shape, b.shape)
-    return BatchedProduct.scratchByteCount(n: n, k: k, bCount: 1, threads: threads, Kernels.current)
+    let (m, n, k, _) = sizes(a.shape, b.shape)
+    if let packed {
+      return MatrixProduct.scratchByteCount(
+        rows: m, words: packed.words, columns: n, threads: threads, packed.kernels)
+    }
+    return MatrixProduct.scratchByteCountPacking(rows: m, depth: k, columns: n, threads: threads, Kernels.current)
   }
 
   func prepared(for inputs: [ValueInfo?], threads: Int) throws -> (any Operator)? {
@@ -129,11 +132,10 @@ struct GemmOperator: Operator {
         product.residualStride = cRow
       }
     }
-    let blocks = try scratch.takeFloats(slots * MatrixProduct.slotFloatCount(matrix.kernels))
     if transposeA {
-      try product.run(context: context, slots: slots, scratch: blocks, columnsOf: a.floats, stride: m)
+      try product.run(context: context, scratch: &scratch, columnsOf: a.floats, stride: m)
     } else {
-      try product.run(context: context, slots: slots, scratch: blocks, rowsOf: a.floats, stride: k)
+      try product.run(context: context, scratch: &scratch, rowsOf: a.floats, stride: k)
     }
     if product.bias != nil || product.residual != nil { return }
     let target = y.floats

@@ -38,7 +38,15 @@ struct MatMulOperator: Operator {
     guard let a = inputs.optionalInput(0), let b = inputs.optionalInput(1), a.type == .float32,
       let shape = try? MatMulShape(a.shape, b.shape)
     else { return 0 }
-    if let packed { return MatrixProduct.scratchByteCount(threads: threads, packed.kernels) }
+    if let packed {
+      return MatrixProduct.scratchByteCount(
+        rows: packed.depth == 0 ? 0 : a.shape.reduce(1, *) / packed.depth, words: packed.words, columns: packed.columns,
+        threads: threads, packed.kernels)
+    }
+    if shape.bCount == 1 {
+      return MatrixProduct.scratchByteCountPacking(
+        rows: shape.batchCount * shape.m, depth: shape.k, columns: shape.n, threads: threads, Kernels.current)
+    }
     return BatchedProduct.scratchByteCount(
       n: shape.n, k: shape.k, bCount: shape.bCount, threads: threads, Kernels.current)
   }
@@ -117,14 +125,12 @@ struct MatMulOperator: Operator {
     rows: Int, _ matrix: PackedMatrix, _ a: Tensor, _ inputs: [Tensor?], _ y: Tensor, context: RunContext,
     scratch: inout ScratchMemory
   ) throws {
-    let slots = context.pool.threads
-    let blocks = try scratch.takeFloats(slots * MatrixProduct.slotFloatCount(matrix.kernels))
     let product = MatrixProduct(
       rows: rows, b: matrix, c: y.floats, cStride: matrix.columns,
       bias: inputs.optionalTensor(2).map { UnsafePointer($0.floats) },
       residual: inputs.optionalTensor(3).map { UnsafePointer($0.floats) }, residualStride: matrix.columns,
       activation: activation)
-    try product.run(context: context, slots: slots, scratch: blocks, rowsOf: a.floats, stride: matrix.depth)
+    try product.run(context: context, scratch: &scratch, rowsOf: a.floats, stride: matrix.depth)
   }
 
   /// The activation that an attribute names.

@@ -35,19 +35,64 @@ struct MatrixProduct {
     return (heldRows(kernels) * (g.rowStride + 2) + g.tileRows * g.tileColumns + HeldPieces.limit + 15) & ~15
   }
 
-  static func scratchByteCount(threads: Int, _ kernels: KernelTable) -> Int {
-    ScratchMemory.byteCount(floats: max(1, threads) * slotFloatCount(kernels))
+  /// Scratch memory of a product with `rows` rows and a B of `words` × `columns`.
+  static func scratchByteCount(rows: Int, words: Int, columns: Int, threads: Int, _ kernels: KernelTable) -> Int {
+    let partition = Partition(
+      rows: rows, depth: words, panels: PackedMatrix.panelCount(columns, kernels), threads: max(1, threads),
+      kernels: kernels, mayPackAhead: true)
+    return ScratchMemory.byteCount(floats: max(1, threads) * slotFloatCount(kernels))
+      + (partition.packsAhead ? ScratchMemory.byteCount(floats: partition.aheadFloatCount(kernels)) : 0)
   }
 
-  /// `slots` places of `slotFloatCount` floats each in `scratch`.
-  func run(
-    context: RunContext, slots: Int, scratch: UnsafeMutablePointer<Float>, _ source: some RowSource
-  ) throws {
+  /// The same where a float32 B is packed at run time.
+  static func scratchByteCountPacking(rows: Int, depth: Int, columns: Int, threads: Int, _ kernels: KernelTable) -> Int
+  {
+    ScratchMemory.byteCount(floats: PackedMatrix.floatCount(depth: depth, columns: columns, kernels))
+      + scratchByteCount(rows: rows, words: depth, columns: columns, threads: threads, kernels)
+  }
+
+  func run(context: RunContext, scratch: inout ScratchMemory, _ source: some RowSource) throws {
     guard rows > 0, b.columns > 0 else { return }
-    let partition = Partition(rows: rows, depth: b.words, panels: b.panelCount, threads: slots, kernels: kernels)
-    for slot in 0..<slots { HeldPieces(scratch + slot * Self.slotFloatCount(kernels), kernels).clear() }
+    let slots = context.pool.threads
+    let partition = Partition(
+      rows: rows, depth: b.words, panels: b.panelCount, threads: slots, kernels: kernels, mayPackAhead: true)
+    let blocks = try scratch.takeFloats(slots * Self.slotFloatCount(kernels))
+    if partition.packsAhead {
+      let ahead = try scratch.takeFloats(partition.aheadFloatCount(kernels))
+      try packAhead(partition, ahead, context: context, source)
+      return try runTasks(partition.count, slots: slots, context: context) { slot, task in
+        let place = partition.place(task)
+        multiply(
+          partition, place, partition.aheadPiece(place.rowStart / partition.blockRows, ahead, kernels),
+          tile: HeldPieces(blocks + slot * Self.slotFloatCount(kernels), kernels).tile)
+      }
+    }
+    for slot in 0..<slots { HeldPieces(blocks + slot * Self.slotFloatCount(kernels), kernels).clear() }
     try runTasks(partition.count, slots: slots, context: context) { slot, task in
-      block(task: task, partition, scratch: scratch + slot * Self.slotFloatCount(kernels), source, holding: true)
+      block(task: task, partition, scratch: blocks + slot * Self.slotFloatCount(kernels), source, holding: true)
+    }
+  }
+
+  /// Packs all of A, as `Partition.aheadPiece` says.
+  private func packAhead(
+    _ partition: Partition, _ ahead: UnsafeMutablePointer<Float>, context: RunContext, _ source: some RowSource
+  ) throws {
+    let step = max(1, min(kernels.gemm.tileRows, partition.blockRows))
+    let pieces = (partition.blockRows + step - 1) / step
+    try runTasks(partition.rowBlocks * pieces, slots: context.pool.threads, context: context) { _, task in
+      let (block, piece) = task.quotientAndRemainder(dividingBy: pieces)
+      let offset = piece * step
+      let rowStart = block * partition.blockRows + offset
+      let count = min(step, partition.blockRows - offset, rows - rowStart)
+      guard count > 0 else { return }
+      let target = partition.aheadPiece(block, ahead, kernels)
+      if b.format == .int8 {
+        source.quantize(rowStart, count, scales: target.scales + offset, factors: target.factors + offset)
+      }
+      for k in 0..<partition.depthBlocks {
+        source.packBlock(
+          k, rowStart: rowStart, rows: count, depth: b.depth, target.rows(block: k, offset: offset, b.format, kernels))
+      }
     }
   }
 
@@ -58,72 +103,98 @@ struct MatrixProduct {
     holding: Bool = false
   ) {
     let g = kernels.gemm
-    let (rowStart, firstPanel) = partition.place(task)
-    let rows = min(partition.blockRows, self.rows - rowStart)
-    let panels = firstPanel..<min(b.panelCount, firstPanel + partition.panelsPerTask)
-    let blockStride = partition.blockRows * g.rowStride
+    let place = partition.place(task)
+    let rows = min(partition.blockRows, self.rows - place.rowStart)
     let held = HeldPieces(scratch, kernels)
-    let (place, isPacked) =
-      holding ? held.take(rowStart / partition.blockRows, places: partition.heldPieces) : (0, false)
-    let packedA = scratch + place * partition.chunk * blockStride
-    let rowScales = scratch + Self.heldRows(kernels) * g.rowStride + place * partition.blockRows
-    let rowFactors = rowScales + Self.heldRows(kernels)
-    let tile = held.tile
+    let (slot, isPacked) =
+      holding ? held.take(place.rowStart / partition.blockRows, places: partition.heldPieces) : (0, false)
+    let scales = scratch + Self.heldRows(kernels) * g.rowStride + slot * partition.blockRows
+    let piece = PackedPiece(
+      words: scratch + slot * partition.chunk * partition.blockRows * g.rowStride,
+      blockStride: partition.blockRows * g.rowStride, scales: scales, factors: scales + Self.heldRows(kernels))
+    if b.format == .int8, !isPacked {
+      source.quantize(place.rowStart, rows, scales: piece.scales, factors: piece.factors)
+    }
+    partition.forChunks { blocks in
+      for (index, k) in blocks.enumerated() where !isPacked {
+        source.packBlock(
+          k, rowStart: place.rowStart, rows: rows, depth: b.depth, piece.rows(block: index, b.format, kernels))
+      }
+      multiply(partition, place, blocks, piece.words, scales: piece.scales, tile: held.tile)
+    }
+  }
+
+  /// One task of `partition` on a piece of A that is packed for all of K.
+  private func multiply(
+    _ partition: Partition, _ place: Partition.Place, _ piece: PackedPiece, tile: UnsafeMutablePointer<Float>
+  ) {
+    partition.forChunks { blocks in
+      multiply(
+        partition, place, blocks, piece.words + blocks.lowerBound * piece.blockStride, scales: piece.scales, tile: tile)
+    }
+  }
+
+  /// Some blocks of K of one task. `words`: the first of these blocks of A, packed.
+  private func multiply(
+    _ partition: Partition, _ place: Partition.Place, _ blocks: Range<Int>, _ words: UnsafeMutablePointer<Float>,
+    scales: UnsafeMutablePointer<Float>, tile: UnsafeMutablePointer<Float>
+  ) {
+    let g = kernels.gemm
+    let rowStart = place.rowStart
+    let rows = min(partition.blockRows, self.rows - rowStart)
     let kernel = b.panelKernel
-    if b.format == .int8, !isPacked { source.quantize(rowStart, rows, scales: rowScales, factors: rowFactors) }
-    var first = 0
-    repeat {
-      let end = min(b.words, first + partition.chunk * g.blockDepth)
-      for (index, k) in stride(from: first, to: end, by: g.blockDepth).enumerated() where !isPacked {
-        let target = PackedRows(
-          words: packedA + index * blockStride, distance: g.rowStride, format: b.format, kernels: kernels,
-          factors: rowFactors)
-        source.packBlock(k / g.blockDepth, rowStart: rowStart, rows: rows, depth: b.depth, target)
+    for panel in place.firstPanel..<min(b.panelCount, place.firstPanel + partition.panelsPerTask) {
+      let column = panel * g.tileColumns
+      let width = min(g.tileColumns, b.columns - column)
+      let target = c + rowStart * cStride + column
+      for (index, block) in blocks.enumerated() {
+        let k = block * g.blockDepth
+        kernel(
+          rows, width, min(g.blockDepth, b.words - k), words + index * partition.blockRows * g.rowStride,
+          b.panel(panel, from: k), target, cStride, k > 0, tile)
       }
-      let last = end == b.words
-      for panel in panels {
-        let column = panel * g.tileColumns
-        let width = min(g.tileColumns, b.columns - column)
-        let target = c + rowStart * cStride + column
-        var k = first
-        var piece = packedA
-        repeat {
-          let depth = min(g.blockDepth, end - k)
-          kernel(
-            rows, width, depth, piece, b.panel(panel, from: k), target, cStride, k > 0,
-            tile)
-          k += depth
-          piece += blockStride
-        } while k < end
-        guard last else { continue }
-        let bias = bias.map { $0 + column }
-        let residual = residual.map { $0 + rowStart * residualStride + column }
-        if b.format == .int8 {
-          kernels.narrow.rescale(
-            rows, width, target, cStride, rowScales, b.columnScales + column, b.columnOffsets + column, bias, residual,
-            residualStride, activation.rawValue)
-        } else if bias != nil || residual != nil || activation != .none {
-          kernels.epilogue(rows, width, target, cStride, bias, residual, residualStride, activation.rawValue)
-        }
+      guard blocks.upperBound == partition.depthBlocks else { continue }
+      let bias = bias.map { $0 + column }
+      let residual = residual.map { $0 + rowStart * residualStride + column }
+      if b.format == .int8 {
+        kernels.narrow.rescale(
+          rows, width, target, cStride, scales, b.columnScales + column, b.columnOffsets + column, bias, residual,
+          residualStride, activation.rawValue)
+      } else if bias != nil || residual != nil || activation != .none {
+        kernels.epilogue(rows, width, target, cStride, bias, residual, residualStride, activation.rawValue)
       }
-      first = end
-    } while first < b.words
+    }
   }
 
   /// A is a plain row-major matrix.
   func run(
-    context: RunContext, slots: Int, scratch: UnsafeMutablePointer<Float>, rowsOf a: UnsafePointer<Float>, stride: Int
+    context: RunContext, scratch: inout ScratchMemory, rowsOf a: UnsafePointer<Float>, stride: Int
   ) throws {
     try run(
-      context: context, slots: slots, scratch: scratch,
-      MatrixRows(a: a, stride: stride, depth: b.depth, kernels: kernels))
+      context: context, scratch: &scratch, MatrixRows(a: a, stride: stride, depth: b.depth, kernels: kernels))
   }
 
   /// A is stored transposed: element (row, k) at `a[k * stride + row]`.
   func run(
-    context: RunContext, slots: Int, scratch: UnsafeMutablePointer<Float>, columnsOf a: UnsafePointer<Float>,
-    stride: Int
+    context: RunContext, scratch: inout ScratchMemory, columnsOf a: UnsafePointer<Float>, stride: Int
   ) throws {
-    try run(context: context, slots: slots, scratch: scratch, TransposedRows(a: a, stride: stride))
+    try run(context: context, scratch: &scratch, TransposedRows(a: a, stride: stride))
+  }
+}
+
+/// Rows of A packed for the register tile, block of K after block of K.
+struct PackedPiece {
+  let words: UnsafeMutablePointer<Float>
+  /// Words from block to block.
+  let blockStride: Int
+  /// int8: per row, what an integer stands for, and the factor to integers.
+  let scales: UnsafeMutablePointer<Float>
+  let factors: UnsafeMutablePointer<Float>
+
+  /// Where rows from `offset` on of one block are packed.
+  func rows(block: Int, offset: Int = 0, _ format: ElementFormat, _ kernels: KernelTable) -> PackedRows {
+    PackedRows(
+      words: words + block * blockStride + offset * kernels.gemm.rowStride, distance: kernels.gemm.rowStride,
+      format: format, kernels: kernels, factors: factors + offset)
   }
 }

@@ -12,8 +12,12 @@ extension MatrixProduct {
     var chunk = 1
     /// Tasks that share rows follow each other, instead of those that share panels.
     var rowsFirst = false
+    /// Blocks of K.
+    let depthBlocks: Int
     /// Pieces of A, packed for all of K, that a thread keeps from task to task; 0 where K is longer than `chunk`.
     var heldPieces = 0
+    /// A is packed as a whole before the tasks: several need the same rows, and a thread cannot keep them.
+    var packsAhead = false
     var count: Int { rowBlocks * panelBlocks }
 
     /// Bytes of B that are worth keeping in the last-level cache while the rows go by.
@@ -24,13 +28,14 @@ extension MatrixProduct {
     private static let taskLimit = 1 << 29
 
     /// `depth` counts words. `matrices` of B are multiplied side by side. `rowLimit`: at most so many rows in a task, with
-    /// one block of K at a time.
+    /// one block of K at a time. `mayPackAhead`: whoever runs it has room for all of A.
     init(
-      rows: Int, depth: Int, panels: Int, matrices: Int = 1, threads: Int, kernels: KernelTable, rowLimit: Int? = nil
+      rows: Int, depth: Int, panels: Int, matrices: Int = 1, threads: Int, kernels: KernelTable, rowLimit: Int? = nil,
+      mayPackAhead: Bool = false
     ) {
       let g = kernels.gemm
       func tiles(_ rows: Int) -> Int { (rows + g.tileRows - 1) / g.tileRows * g.tileRows }
-      let depthBlocks = max(1, (depth + g.blockDepth - 1) / g.blockDepth)
+      depthBlocks = max(1, (depth + g.blockDepth - 1) / g.blockDepth)
       let held = MatrixProduct.heldRows(kernels)
       var limit = rowLimit ?? MatrixProduct.blockRowLimit(kernels)
       if rowLimit == nil, rows > limit {
@@ -54,21 +59,26 @@ extension MatrixProduct {
       panelsPerTask = max(1, (panels + wanted - 1) / wanted)
       panelBlocks = max(1, (panels + panelsPerTask - 1) / panelsPerTask)
       if rowLimit == nil, rowBlocks == 1 {
-        share(rows: rows, depth: depth, panels: panels, matrices: matrices, threads: threads, g)
+        share(
+          rows: rows, depth: depth, panels: panels, matrices: matrices, threads: threads,
+          heldRows: mayPackAhead ? held / depthBlocks : .max, g)
       }
       chunk = rowLimit == nil ? max(1, min(depthBlocks, held / blockRows)) : 1
       if rowLimit == nil, chunk == depthBlocks {
         heldPieces = max(1, min(HeldPieces.limit, held / (chunk * blockRows)))
       }
+      let ownBlocks = rowsFirst ? 1 : min(rowBlocks, (count + threads - 1) / threads)
+      packsAhead = mayPackAhead && panelBlocks > 1 && ownBlocks > heldPieces
     }
 
     /// Few rows: cuts both ways so that no thread waits long for another. Times are in cycles per word of depth; the
-    /// figures are estimates for AVX-512, a register tile taking a cycle per row.
+    /// figures are estimates for AVX-512, a register tile taking a cycle per row. Of a piece of more than `heldRows` rows no
+    /// thread keeps all of K: then A is packed ahead.
     private mutating func share(
-      rows: Int, depth: Int, panels: Int, matrices: Int, threads: Int, _ g: GemmShape
+      rows: Int, depth: Int, panels: Int, matrices: Int, threads: Int, heldRows: Int, _ g: GemmShape
     ) {
-      /// Of a row of A, once per thread.
-      let packing = 0.35
+      /// Of a row of A, once per thread, or once if A is packed ahead; and of one that a task then fetches.
+      let (packing, fetchingRow) = (0.35, 0.1)
       /// Of a panel that comes from afar, beyond what the products hide; and of one that a task reads again.
       let (fetching, reading) = (8.0, 1.0)
       /// Of a task beside its work: 400 cycles.
@@ -92,7 +102,10 @@ extension MatrixProduct {
           : (min(blocks, perThread), (perThread + blocks - 1) / blocks)
         let task = Double(matrices * width) * (product + reading) + overhead
         let time =
-          (Double(perThread) + unevenness) * task + packing * Double(ownBlocks * height)
+          (Double(perThread) + unevenness) * task
+          + (height <= heldRows
+            ? packing * Double(ownBlocks * height)
+            : packing * Double(rows) / Double(threads) + fetchingRow * Double(perThread * height))
           + fetching * Double(matrices * min(panels, ownAcross * width))
         guard time < best else { return }
         best = time
@@ -120,11 +133,37 @@ extension MatrixProduct {
       rowBlocks = (rows + limit - 1) / limit
     }
 
-    /// Rows and panels of one task.
-    func place(_ task: Int) -> (rowStart: Int, firstPanel: Int) {
+    /// The first row and panel of a task.
+    struct Place {
+      let rowStart: Int
+      let firstPanel: Int
+    }
+
+    func place(_ task: Int) -> Place {
       let (outer, inner) = task.quotientAndRemainder(dividingBy: rowsFirst ? panelBlocks : rowBlocks)
       return rowsFirst
-        ? (outer * blockRows, inner * panelsPerTask) : (inner * blockRows, outer * panelsPerTask)
+        ? Place(rowStart: outer * blockRows, firstPanel: inner * panelsPerTask)
+        : Place(rowStart: inner * blockRows, firstPanel: outer * panelsPerTask)
+    }
+
+    /// The blocks of K, `chunk` at a time.
+    @inline(__always)
+    func forChunks(_ body: (Range<Int>) -> Void) {
+      for first in stride(from: 0, to: depthBlocks, by: chunk) { body(first..<min(depthBlocks, first + chunk)) }
+    }
+
+    /// Floats that A packed ahead takes: its pieces, then two values per row.
+    func aheadFloatCount(_ kernels: KernelTable) -> Int {
+      rowBlocks * blockRows * (depthBlocks * kernels.gemm.rowStride + 2)
+    }
+
+    /// The rows of one row block in A packed ahead.
+    func aheadPiece(_ rowBlock: Int, _ ahead: UnsafeMutablePointer<Float>, _ kernels: KernelTable) -> PackedPiece {
+      let blockStride = blockRows * kernels.gemm.rowStride
+      let scales = ahead + rowBlocks * depthBlocks * blockStride + rowBlock * blockRows
+      return PackedPiece(
+        words: ahead + rowBlock * depthBlocks * blockStride, blockStride: blockStride, scales: scales,
+        factors: scales + rowBlocks * blockRows)
     }
   }
 

@@ -33,6 +33,9 @@ struct ScratchMemory {
 
   init(_ memory: UnsafeMutableRawBufferPointer) { rest = memory }
 
+  /// Whether the planner gave too little.
+  var tookHeap: Bool { !blocks.isEmpty }
+
   /// Bytes that `take` uses for `count` floats.
   static func byteCount(floats count: Int) -> Int { (count * 4 + 63) & ~63 }
 

@@ -51,7 +51,7 @@ public struct ConvolutionTrial: Sendable, Equatable {
     }
     let context = RunContext(pool: pool)
     let scratch = try HeapBlock(
-      byteCount: transforms.reduce(MatrixProduct.scratchByteCount(threads: pool.threads, kernels)) {
+      byteCount: transforms.reduce(Convolution.scratchByteCount(shape, bank, threads: pool.threads, kernels)) {
         max($0, $1.scratchByteCount(threads: pool.threads))
       })
     func best(_ body: (inout ScratchMemory) throws -> Void) throws -> Double {
