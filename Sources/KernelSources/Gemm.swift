@@ -83,6 +83,26 @@ struct BAhead {
   }
 }
 
+/// Rows that are wanted after this product, a few lines of each: they are asked for beside the tiles, so that what packs
+/// them later does not wait for memory.
+struct RowsAhead {
+  let address: In?
+  let stride: Int
+  let lines: Int
+
+  @inline(__always)
+  func fetch(_ first: Int, _ count: Int) {
+    guard let address else { return }
+    for row in first..<(first &+ count) {
+      var line = 0
+      while line < lines {
+        csimd_prefetch_far(address + (row &* stride &+ line &* lineFloats))
+        line &+= 1
+      }
+    }
+  }
+}
+
 /// C tile = or += A · B for one whole register tile; arguments as in `PanelKernel`. `next`: the rows of A that come after
 /// these.
 /// `step(a, b, sum)` multiplies one word of A, repeated, with one of B in every lane: the only thing in which element
@@ -260,7 +280,7 @@ private func gemmRest(
 @inline(__always)
 func multiplyPanel(
   _ rows: Int, _ columns: Int, _ depth: Int, _ a: In, _ panel: In, _ c: Out, _ cStride: Int, _ accumulate: Bool,
-  _ tile: Out, isHalf: Bool = false, _ step: (V, V, V) -> V
+  _ tile: Out, _ rowsAhead: RowsAhead, isHalf: Bool = false, _ step: (V, V, V) -> V
 ) {
   let b = BPanel(panel: panel, width: isHalf ? lanes : tileColumns, isHalf: isHalf)
   // What follows this piece of B in memory comes next, as a rule from far away. Addresses past the end do no harm.
@@ -277,6 +297,7 @@ func multiplyPanel(
     let from = a + row &* rowStride
     let to = c + row &* cStride
     let next = row &+ tileRows < rows ? from + tileRows &* rowStride : from
+    rowsAhead.fetch(row, height)
     if columns == tileColumns && hasTile(height) {
       gemmRest(height, depth, from, next, b, &ahead, to, cStride, accumulate, step)
     } else {

@@ -131,7 +131,12 @@ func rescale(
         let place = c + (row &* cStride &+ i)
         let product = csimd_float_of_integers(csimd_subtract_integers(load(In(place)), offset))
         var sum = csimd_fma(product, scale * csimd_splat(rowScales[row]), shift)
-        if let residual { sum = sum + load(residual + (row &* residualStride &+ i)) }
+        if let residual {
+          let r = residual + (row &* residualStride &+ i)
+          sum = sum + load(r)
+          // The next panel's: the hardware sees no pattern in rows this short.
+          csimd_prefetch(r + tileColumns)
+        }
         if whole { csimd_store(place, f(sum)) } else { csimd_store_first(place, f(sum), rest) }
       }
       i &+= lanes

@@ -168,7 +168,7 @@ struct AttentionCore {
           valueMatrix.panelKernel(
             height, min(g.tileColumns, valueSize - column), formats.values.words(count), own.scores,
             valueMatrix.panels + panel * valueMatrix.panelStride + formats.values.words(firstKey) * g.tileColumns,
-            results + column, valueSize, true, own.tile)
+            results + column, valueSize, true, own.tile, nil, 0, 0)
         }
       }
     }
@@ -189,7 +189,7 @@ struct AttentionCore {
           rows.count, min(g.tileColumns, keys.count - column), min(g.blockDepth, words - first),
           own.queries + (block * Self.groupRows(kernels) + rows.lowerBound) * g.rowStride,
           keyMatrix.panels + panel * keyMatrix.panelStride + first * g.tileColumns, own.scores + column, g.rowStride,
-          block > 0, own.tile)
+          block > 0, own.tile, nil, 0, 0)
       }
     }
     guard formats.scores == .int8 else { return }

@@ -89,7 +89,7 @@ struct MatMulGegluOperator: Operator {
       rows: rows, depth: value.words, panels: value.panelCount, matrices: 2, threads: slots, kernels: kernels)
     let source = MatrixRows(a: a.floats, stride: value.depth, depth: value.depth, kernels: kernels)
     // Rows per task so that A is packed for all of K, and never more than the tiles hold.
-    let depthBlocks = max(1, (value.words + g.blockDepth - 1) / g.blockDepth)
+    let (depthBlocks, blockDepth) = (partition.depthBlocks, partition.blockDepth)
     let held = MatrixProduct.heldRows(kernels) / depthBlocks / g.tileRows * g.tileRows
     guard held > 0 else {
       return try runWide(value, gate, a, bias, y, context: context)
@@ -119,17 +119,24 @@ struct MatMulGegluOperator: Operator {
         let target = PackedRows(
           words: packedA + block * blockRows * g.rowStride, distance: g.rowStride, format: value.format,
           kernels: kernels, factors: rowFactors)
-        source.packBlock(block, rowStart: rowStart, rows: count, depth: value.depth, target)
+        source.packBlock(block, of: blockDepth, rowStart: rowStart, rows: count, depth: value.depth, target)
       }
-      for panel in firstPanel..<min(value.panelCount, firstPanel + partition.panelsPerTask) {
+      let panels = firstPanel..<min(value.panelCount, firstPanel + partition.panelsPerTask)
+      let next = task + 1 < partition.count ? partition.place(task + 1).rowStart : rowStart
+      var ahead =
+        next == rowStart || places >= partition.rowBlocks
+        ? .none
+        : RowsAhead(source.place(next), from: 0, count: value.depth, products: 2 * depthBlocks * panels.count)
+      for panel in panels {
         let column = panel * g.tileColumns
         let width = min(g.tileColumns, n - column)
         func multiply(_ matrix: PackedMatrix, _ target: UnsafeMutablePointer<Float>) {
           for block in 0..<depthBlocks {
-            let k = block * g.blockDepth
+            let k = block * blockDepth
             matrix.panelKernel(
-              count, width, min(g.blockDepth, value.words - k), packedA + block * blockRows * g.rowStride,
-              matrix.panel(panel, from: k), target, g.tileColumns, k > 0, edge)
+              count, width, min(blockDepth, value.words - k), packedA + block * blockRows * g.rowStride,
+              matrix.panel(panel, from: k), target, g.tileColumns, k > 0, edge, ahead.next(),
+              ahead.stride, ahead.lines)
           }
           if matrix.format == .int8 {
             kernels.narrow.rescale(

@@ -5,8 +5,8 @@ import Support
 
 /// C = activation(A · B + bias + residual) on packed B, cut into tasks for the thread pool.
 ///
-/// The partition depends on the thread count, the results do not: every element of C is one chain of additions over K in
-/// blocks of `blockDepth`, whatever task it falls into.
+/// The partition depends on the thread count, the results do not: every element of C is one chain of additions over
+/// K, whatever task it falls into.
 struct MatrixProduct {
   var rows: Int
   var b: PackedMatrix
@@ -23,7 +23,7 @@ struct MatrixProduct {
   /// Rows of A in one task where a single block of K is packed at a time: 16 tiles, about 200 KB on AVX-512.
   static func blockRowLimit(_ kernels: KernelTable) -> Int { 16 * kernels.gemm.tileRows }
 
-  /// Packed rows of `blockDepth` that a task holds: 40 tiles, about 520 KB on AVX-512, half of a 1 MB second-level cache.
+  /// Packed rows of one block of K that a task holds: 40 tiles, about 520 KB on AVX-512, half of a 1 MB second-level cache.
   static func heldRows(_ kernels: KernelTable) -> Int { 40 * kernels.gemm.tileRows }
   /// Blocks of K that are packed together, so that a tile of C stays in the first-level cache through all of them.
   static let chunkLimit = 5
@@ -91,7 +91,8 @@ struct MatrixProduct {
       }
       for k in 0..<partition.depthBlocks {
         source.packBlock(
-          k, rowStart: rowStart, rows: count, depth: b.depth, target.rows(block: k, offset: offset, b.format, kernels))
+          k, of: partition.blockDepth, rowStart: rowStart, rows: count, depth: b.depth,
+          target.rows(block: k, offset: offset, b.format, kernels))
       }
     }
   }
@@ -118,26 +119,49 @@ struct MatrixProduct {
     partition.forChunks { blocks in
       for (index, k) in blocks.enumerated() where !isPacked {
         source.packBlock(
-          k, rowStart: place.rowStart, rows: rows, depth: b.depth, piece.rows(block: index, b.format, kernels))
+          k, of: partition.blockDepth, rowStart: place.rowStart, rows: rows, depth: b.depth,
+          piece.rows(block: index, b.format, kernels))
       }
-      multiply(partition, place, blocks, piece.words, scales: piece.scales, tile: held.tile)
+      var ahead = aheadOf(task: task, place, partition, blocks, source)
+      multiply(partition, place, blocks, piece.words, scales: piece.scales, tile: held.tile, &ahead)
     }
+  }
+
+  /// What is packed after these blocks: the next of the same rows, or the first of the next task's.
+  private func aheadOf(
+    task: Int, _ place: Partition.Place, _ partition: Partition, _ blocks: Range<Int>, _ source: some RowSource
+  ) -> RowsAhead {
+    let elements = partition.blockDepth * b.format.elementsPerWord
+    let panels = min(b.panelCount, place.firstPanel + partition.panelsPerTask) - place.firstPanel
+    let products = panels * blocks.count
+    if blocks.upperBound < partition.depthBlocks {
+      let from = blocks.upperBound * elements
+      return RowsAhead(
+        source.place(place.rowStart), from: from, count: min(b.depth - from, partition.chunk * elements),
+        products: products)
+    }
+    let next = task + 1 < partition.count ? partition.place(task + 1).rowStart : place.rowStart
+    guard next != place.rowStart, partition.heldPieces < partition.rowBlocks else { return .none }
+    return RowsAhead(
+      source.place(next), from: 0, count: min(b.depth, partition.chunk * elements), products: products)
   }
 
   /// One task of `partition` on a piece of A that is packed for all of K.
   private func multiply(
     _ partition: Partition, _ place: Partition.Place, _ piece: PackedPiece, tile: UnsafeMutablePointer<Float>
   ) {
+    var ahead = RowsAhead.none
     partition.forChunks { blocks in
       multiply(
-        partition, place, blocks, piece.words + blocks.lowerBound * piece.blockStride, scales: piece.scales, tile: tile)
+        partition, place, blocks, piece.words + blocks.lowerBound * piece.blockStride, scales: piece.scales, tile: tile,
+        &ahead)
     }
   }
 
   /// Some blocks of K of one task. `words`: the first of these blocks of A, packed.
   private func multiply(
     _ partition: Partition, _ place: Partition.Place, _ blocks: Range<Int>, _ words: UnsafeMutablePointer<Float>,
-    scales: UnsafeMutablePointer<Float>, tile: UnsafeMutablePointer<Float>
+    scales: UnsafeMutablePointer<Float>, tile: UnsafeMutablePointer<Float>, _ ahead: inout RowsAhead
   ) {
     let g = kernels.gemm
     let rowStart = place.rowStart
@@ -148,10 +172,10 @@ struct MatrixProduct {
       let width = min(g.tileColumns, b.columns - column)
       let target = c + rowStart * cStride + column
       for (index, block) in blocks.enumerated() {
-        let k = block * g.blockDepth
+        let k = block * partition.blockDepth
         kernel(
-          rows, width, min(g.blockDepth, b.words - k), words + index * partition.blockRows * g.rowStride,
-          b.panel(panel, from: k), target, cStride, k > 0, tile)
+          rows, width, min(partition.blockDepth, b.words - k), words + index * partition.blockRows * g.rowStride,
+          b.panel(panel, from: k), target, cStride, k > 0, tile, ahead.next(), ahead.stride, ahead.lines)
       }
       guard blocks.upperBound == partition.depthBlocks else { continue }
       let bias = bias.map { $0 + column }

@@ -12,8 +12,10 @@ extension MatrixProduct {
     var chunk = 1
     /// Tasks that share rows follow each other, instead of those that share panels.
     var rowsFirst = false
-    /// Blocks of K.
+    /// K in words is cut into blocks of equal size, but for the last: what follows a piece of B in memory is then as large
+    /// as the piece, which is what the kernels ask for beside it.
     let depthBlocks: Int
+    let blockDepth: Int
     /// Pieces of A, packed for all of K, that a thread keeps from task to task; 0 where K is longer than `chunk`.
     var heldPieces = 0
     /// A is packed as a whole before the tasks: several need the same rows, and a thread cannot keep them.
@@ -36,6 +38,8 @@ extension MatrixProduct {
       let g = kernels.gemm
       func tiles(_ rows: Int) -> Int { (rows + g.tileRows - 1) / g.tileRows * g.tileRows }
       depthBlocks = max(1, (depth + g.blockDepth - 1) / g.blockDepth)
+      let line = 16
+      blockDepth = min(g.blockDepth, ((depth + depthBlocks - 1) / depthBlocks + line - 1) / line * line)
       let held = MatrixProduct.heldRows(kernels)
       var limit = rowLimit ?? MatrixProduct.blockRowLimit(kernels)
       if rowLimit == nil, rows > limit {

@@ -5,11 +5,16 @@ protocol RowSource {
   /// Writes rows `rowStart ..< rowStart + rows` of A, columns `kStart ..< kStart + depth`.
   func pack(_ rowStart: Int, _ rows: Int, _ kStart: Int, _ depth: Int, _ target: PackedRows)
 
+  /// The first element of a row and the distance of rows, where they lie as they are.
+  func place(_ row: Int) -> (first: UnsafePointer<Float>, stride: Int)?
+
   /// Largest magnitudes of rows `rowStart ..< rowStart + rows` over all columns: for int8.
   func magnitudes(_ rowStart: Int, _ rows: Int, _ target: UnsafeMutablePointer<Float>)
 }
 
 extension RowSource {
+  func place(_ row: Int) -> (first: UnsafePointer<Float>, stride: Int)? { nil }
+
   /// Scales and factors to integers of some rows for int8.
   func quantize(
     _ rowStart: Int, _ rows: Int, scales: UnsafeMutablePointer<Float>, factors: UnsafeMutablePointer<Float>
@@ -18,12 +23,50 @@ extension RowSource {
     for row in 0..<rows { (scales[row], factors[row]) = PackedMatrix.quantization(scales[row]) }
   }
 
-  /// Packs the block of K with that number, padded to whole words, from rows of `depth` elements.
-  func packBlock(_ block: Int, rowStart: Int, rows: Int, depth: Int, _ target: PackedRows) {
-    let limit = target.kernels.gemm.blockDepth * target.format.elementsPerWord
+  /// Packs the block of K with that number, of `words`, padded to whole words, from rows of `depth` elements.
+  func packBlock(_ block: Int, of words: Int, rowStart: Int, rows: Int, depth: Int, _ target: PackedRows) {
+    let limit = words * target.format.elementsPerWord
     let count = min(limit, depth - block * limit)
     pack(rowStart, rows, block * limit, count, target)
     target.pad(rows: rows, depth: count)
+  }
+}
+
+/// Rows that will be packed next, asked for by the panel products before, a few lines at each of the last ones.
+struct RowsAhead {
+  private let first: UnsafePointer<Float>?
+  let stride: Int
+  /// Cache lines of each row at a time.
+  let lines: Int
+  /// Products until it begins.
+  private var waiting: Int
+  private var offset = 0
+  private let count: Int
+
+  static var none: RowsAhead { RowsAhead(nil, from: 0, count: 0, products: 1) }
+
+  /// `count` elements of rows from `place`, beside that many products.
+  init(_ place: (first: UnsafePointer<Float>, stride: Int)?, from: Int, count: Int, products: Int) {
+    let line = 16
+    first = place.map { $0.first + from }
+    stride = place?.stride ?? 0
+    let needed = (count + line - 1) / line
+    lines = (needed + products - 1) / max(1, products)
+    waiting = lines == 0 ? 0 : products - (needed + lines - 1) / lines
+    self.count = count
+  }
+
+  /// Where the lines for the next product begin; nil for none.
+  @inline(__always)
+  mutating func next() -> UnsafePointer<Float>? {
+    guard let first else { return nil }
+    guard waiting == 0 else {
+      waiting -= 1
+      return nil
+    }
+    guard offset < count else { return nil }
+    defer { offset += lines * 16 }
+    return first + offset
   }
 }
 
@@ -41,6 +84,8 @@ struct MatrixRows: RowSource {
     }
     for row in 0..<rows { target.write(source + row * stride, count: depth, row: row, at: 0) }
   }
+
+  func place(_ row: Int) -> (first: UnsafePointer<Float>, stride: Int)? { (a + row * stride, stride) }
 
   func magnitudes(_ rowStart: Int, _ rows: Int, _ target: UnsafeMutablePointer<Float>) {
     for row in 0..<rows { target[row] = kernels.narrow.magnitude(a + (rowStart + row) * stride, depth) }

@@ -276,7 +276,8 @@ struct WinogradConvolution {
       for frequency in 0..<transforms.frequencies {
         kernel(
           count, columns, depth, v + block * inputBlockStride + frequency * inputFrequencyStride + within,
-          u + frequency * weightFrequencyStride, m + frequency * productFrequencyStride, g.tileColumns, k > 0, edge)
+          u + frequency * weightFrequencyStride, m + frequency * productFrequencyStride, g.tileColumns, k > 0, edge,
+          nil, 0, 0)
       }
       k += depth
     }
