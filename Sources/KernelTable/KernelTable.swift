@@ -19,7 +19,8 @@ package typealias BinaryKernel =
 /// `(x, scalar, out, count)`; `out` may be `x`.
 package typealias ScalarKernel = @convention(c) (UnsafePointer<Float>, Float, UnsafeMutablePointer<Float>, Int) -> Void
 
-/// `(rows, columns, depth, a, b, c, cStride, accumulate, tile, ahead, aheadStride, aheadLines)`: C (rows × columns) = or += A · B.
+/// `(rows, columns, depth, a, b, c, cStride, accumulate, tile, ahead, aheadStride, aheadLines)`:
+/// C (rows × columns) = or += A · B.
 ///
 /// A: rows at distance `GemmShape.rowStride`, allocated up to a multiple of `tileRows` rows. B: one packed panel of
 /// depth × tileColumns, zero beyond `columns`. depth ≤ `blockDepth`, columns ≤ tileColumns. `tile`: scratch of

@@ -61,6 +61,46 @@ import Testing
     #expect(partition.blockRows * partition.panelsPerTask * 768 * Kernels.current.gemm.tileColumns < 1_000_000_000)
   }
 
+  /// However many rows: no copy of A of more than 64 MB.
+  @Test func aheadIsLimited() {
+    let partition = MatrixProduct.Partition(
+      rows: 1 << 16, depth: 11520, panels: 40, threads: 2, kernels: Kernels.current, mayPackAhead: true)
+    #expect(!partition.packsAhead)
+  }
+
+  /// Every line of the rows is asked for once, beside the last products.
+  @Test(arguments: [(320, 40), (1280, 200), (1280, 7), (100, 1), (16, 9)])
+  func rowsToPackAreAskedForOnce(_ count: Int, _ products: Int) {
+    let row = [Float](repeating: 0, count: count)
+    row.withUnsafeBufferPointer { row in
+      guard let first = row.baseAddress else { return }
+      var ahead = RowsToPack((first, count), from: 0, count: count, products: products)
+      let starts = (0..<products).map { _ in ahead.next().map { $0 - first } }
+      let asked = starts.compactMap { $0 }
+      #expect(asked == Array(stride(from: 0, to: count, by: 16 * ahead.lines)))
+      #expect(starts.last == .some(asked.last))
+    }
+  }
+
+  /// The groups of a convolution share the scratch memory that one of them was planned with.
+  @Test func groupsShareScratch() throws {
+    let kernels = Kernels.current
+    let attributes = try WindowAttributes(
+      Node(name: "n", operatorType: "Conv", version: 11, inputs: [], outputs: [], attributes: [:]))
+    let shape = try ConvolutionShape(
+      x: [1, 9, 9, 12], weights: [18, 4, 3, 3], group: 3, attributes: attributes, channelsLast: true)
+    let weights = try Tensor(sequence(18 * 4 * 9, seed: 2))
+    let bank = try FilterBank(UnsafePointer(weights.pointer(Float.self)), shape, kernels: kernels)
+    let x = try Tensor(sequence(9 * 9 * 12, seed: 1))
+    let y = try Tensor(type: .float32, shape: [shape.rows, 18])
+    let block = try HeapBlock(byteCount: Convolution.scratchByteCount(shape, bank, threads: 2, kernels))
+    var scratch = ScratchMemory(block.bytes)
+    try Convolution(shape: shape, x: UnsafePointer(x.pointer(Float.self)), y: y.pointer()).run(
+      bank, context: RunContext(pool: ThreadPool(threads: 2)), scratch: &scratch)
+    #expect(!scratch.tookHeap)
+    withExtendedLifetime((weights, x, y, block)) {}
+  }
+
   @Test func piecesAreRemembered() throws {
     let kernels = Kernels.current
     let block = try HeapBlock(byteCount: 4 * MatrixProduct.slotFloatCount(kernels))

@@ -43,7 +43,7 @@ struct Convolution {
     case .matrices(let matrices):
       let pixels = filters.format == .int8 ? try scratch.takeFloats(shape.storedPixels) : nil
       for (group, matrix) in matrices.enumerated() {
-        try multiply(group: group, matrix, context: context, pixels, &scratch)
+        try scratch.lend { try multiply(group: group, matrix, context: context, pixels, &$0) }
       }
     case .depthwise(let weights, let kernels):
       try runDepthwise(weights.bytes.assumingMemoryBound(to: Float.self).baseAddress, kernels, context: context)

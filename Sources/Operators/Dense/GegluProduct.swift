@@ -126,7 +126,7 @@ struct MatMulGegluOperator: Operator {
       var ahead =
         next == rowStart || places >= partition.rowBlocks
         ? .none
-        : RowsAhead(source.place(next), from: 0, count: value.depth, products: 2 * depthBlocks * panels.count)
+        : RowsToPack(source.place(next), from: 0, count: value.depth, products: 2 * depthBlocks * panels.count)
       for panel in panels {
         let column = panel * g.tileColumns
         let width = min(g.tileColumns, n - column)

@@ -130,19 +130,19 @@ struct MatrixProduct {
   /// What is packed after these blocks: the next of the same rows, or the first of the next task's.
   private func aheadOf(
     task: Int, _ place: Partition.Place, _ partition: Partition, _ blocks: Range<Int>, _ source: some RowSource
-  ) -> RowsAhead {
+  ) -> RowsToPack {
     let elements = partition.blockDepth * b.format.elementsPerWord
     let panels = min(b.panelCount, place.firstPanel + partition.panelsPerTask) - place.firstPanel
     let products = panels * blocks.count
     if blocks.upperBound < partition.depthBlocks {
       let from = blocks.upperBound * elements
-      return RowsAhead(
+      return RowsToPack(
         source.place(place.rowStart), from: from, count: min(b.depth - from, partition.chunk * elements),
         products: products)
     }
     let next = task + 1 < partition.count ? partition.place(task + 1).rowStart : place.rowStart
     guard next != place.rowStart, partition.heldPieces < partition.rowBlocks else { return .none }
-    return RowsAhead(
+    return RowsToPack(
       source.place(next), from: 0, count: min(b.depth, partition.chunk * elements), products: products)
   }
 
@@ -150,7 +150,7 @@ struct MatrixProduct {
   private func multiply(
     _ partition: Partition, _ place: Partition.Place, _ piece: PackedPiece, tile: UnsafeMutablePointer<Float>
   ) {
-    var ahead = RowsAhead.none
+    var ahead = RowsToPack.none
     partition.forChunks { blocks in
       multiply(
         partition, place, blocks, piece.words + blocks.lowerBound * piece.blockStride, scales: piece.scales, tile: tile,
@@ -161,7 +161,7 @@ struct MatrixProduct {
   /// Some blocks of K of one task. `words`: the first of these blocks of A, packed.
   private func multiply(
     _ partition: Partition, _ place: Partition.Place, _ blocks: Range<Int>, _ words: UnsafeMutablePointer<Float>,
-    scales: UnsafeMutablePointer<Float>, tile: UnsafeMutablePointer<Float>, _ ahead: inout RowsAhead
+    scales: UnsafeMutablePointer<Float>, tile: UnsafeMutablePointer<Float>, _ ahead: inout RowsToPack
   ) {
     let g = kernels.gemm
     let rowStart = place.rowStart

@@ -26,6 +26,8 @@ extension MatrixProduct {
     private static let panelByteLimit = 4 << 20
     /// Bytes of B that a core keeps in its second-level cache beside a piece of A.
     private static let ownByteLimit = 512 << 10
+    /// Bytes that A packed ahead may take.
+    private static let aheadByteLimit = 64 << 20
     /// Multiply-adds of a task of few rows: some 4 ms, so that the cancel token is polled in time.
     private static let taskLimit = 1 << 29
 
@@ -38,8 +40,8 @@ extension MatrixProduct {
       let g = kernels.gemm
       func tiles(_ rows: Int) -> Int { (rows + g.tileRows - 1) / g.tileRows * g.tileRows }
       depthBlocks = max(1, (depth + g.blockDepth - 1) / g.blockDepth)
-      let line = 16
-      blockDepth = min(g.blockDepth, ((depth + depthBlocks - 1) / depthBlocks + line - 1) / line * line)
+      blockDepth = min(
+        g.blockDepth, ((depth + depthBlocks - 1) / depthBlocks + lineFloats - 1) / lineFloats * lineFloats)
       let held = MatrixProduct.heldRows(kernels)
       var limit = rowLimit ?? MatrixProduct.blockRowLimit(kernels)
       if rowLimit == nil, rows > limit {
@@ -72,7 +74,8 @@ extension MatrixProduct {
         heldPieces = max(1, min(HeldPieces.limit, held / (chunk * blockRows)))
       }
       let ownBlocks = rowsFirst ? 1 : min(rowBlocks, (count + threads - 1) / threads)
-      packsAhead = mayPackAhead && panelBlocks > 1 && ownBlocks > heldPieces
+      packsAhead =
+        mayPackAhead && panelBlocks > 1 && ownBlocks > heldPieces && 4 * aheadFloatCount(kernels) <= Self.aheadByteLimit
     }
 
     /// Few rows: cuts both ways so that no thread waits long for another. Times are in cycles per word of depth; the

@@ -32,8 +32,11 @@ extension RowSource {
   }
 }
 
+/// Floats of a cache line.
+let lineFloats = 16
+
 /// Rows that will be packed next, asked for by the panel products before, a few lines at each of the last ones.
-struct RowsAhead {
+struct RowsToPack {
   private let first: UnsafePointer<Float>?
   let stride: Int
   /// Cache lines of each row at a time.
@@ -43,14 +46,13 @@ struct RowsAhead {
   private var offset = 0
   private let count: Int
 
-  static var none: RowsAhead { RowsAhead(nil, from: 0, count: 0, products: 1) }
+  static var none: RowsToPack { RowsToPack(nil, from: 0, count: 0, products: 1) }
 
   /// `count` elements of rows from `place`, beside that many products.
   init(_ place: (first: UnsafePointer<Float>, stride: Int)?, from: Int, count: Int, products: Int) {
-    let line = 16
     first = place.map { $0.first + from }
     stride = place?.stride ?? 0
-    let needed = (count + line - 1) / line
+    let needed = (count + lineFloats - 1) / lineFloats
     lines = (needed + products - 1) / max(1, products)
     waiting = lines == 0 ? 0 : products - (needed + lines - 1) / lines
     self.count = count
@@ -65,7 +67,7 @@ struct RowsAhead {
       return nil
     }
     guard offset < count else { return nil }
-    defer { offset += lines * 16 }
+    defer { offset += lines * lineFloats }
     return first + offset
   }
 }

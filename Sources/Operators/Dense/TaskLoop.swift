@@ -39,6 +39,13 @@ struct ScratchMemory {
   /// Bytes that `take` uses for `count` floats.
   static func byteCount(floats count: Int) -> Int { (count * 4 + 63) & ~63 }
 
+  /// What `body` takes is free again after it.
+  mutating func lend(_ body: (inout ScratchMemory) throws -> Void) rethrows {
+    let all = rest
+    try body(&self)
+    rest = all
+  }
+
   mutating func takeFloats(_ count: Int) throws(Failure) -> UnsafeMutablePointer<Float> {
     let size = Self.byteCount(floats: count)
     if size <= rest.count, let base = rest.baseAddress {
