@@ -58,6 +58,7 @@ package func kernelTable() -> KernelTable {
       outputSide: 4, input: winogradInput, weights: winogradWeights, output: winogradOutput),
     smallWinograd: WinogradKernels(
       outputSide: 3, input: winogradSmallInput, weights: winogradSmallWeights, output: winogradSmallOutput),
+    strassen: StrassenKernels(left: strassenLeft, right: strassenRight, results: strassenResults),
     fused: FusedKernels(gegluTile: gegluTile),
     attention: AttentionKernels(
       prefetchRows: prefetchRows, maxima: scoreMaxima, byteScores: byteScores, softmax: softmax,

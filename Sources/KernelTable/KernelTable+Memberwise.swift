@@ -60,6 +60,7 @@ extension KernelTable {
     multiplyAdd: BinaryKernel,
     winograd: WinogradKernels,
     smallWinograd: WinogradKernels,
+    strassen: StrassenKernels,
     fused: FusedKernels,
     attention: AttentionKernels,
     narrow: NarrowKernels,
@@ -117,6 +118,7 @@ extension KernelTable {
     self.multiplyAdd = multiplyAdd
     self.winograd = winograd
     self.smallWinograd = smallWinograd
+    self.strassen = strassen
     self.fused = fused
     self.attention = attention
     self.narrow = narrow

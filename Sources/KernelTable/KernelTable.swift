@@ -139,6 +139,8 @@ package struct KernelTable: Sendable {
   package var winograd: WinogradKernels
   /// With squares of 3×3 outputs.
   package var smallWinograd: WinogradKernels
+  /// Sums around the products of Strassen's algorithm.
+  package var strassen: StrassenKernels
   /// Gated activations.
   package var fused: FusedKernels
   /// Between the products of attention.

@@ -8,7 +8,7 @@ package struct WinogradKernels: Sendable {
   package var windowSide: Int { outputSide + 2 }
   package var frequencies: Int { windowSide * windowSide }
   /// Vectors of scratch that the transforms need.
-  package static let scratchVectors = 36
+  package static let scratchVectors = 72
 
   /// `(x, pixelStride, lineStride, yBegin, yEnd, xBegin, xEnd, channels, v, frequencyStride, shift, yPhase, xPhase,
   /// scratch)`: the window whose first pixel is at `x`, transformed: frequency f of channel c at
@@ -37,6 +37,9 @@ package struct WinogradKernels: Sendable {
   package var halfWeights:
     (@convention(c) (UnsafePointer<Float>, Int, Int, UnsafeMutablePointer<Float>, Int) -> Void)? = nil
 
+  /// For products of bfloat16 pairs; nil where the machine does not have them, or there is no such transform.
+  package var pairs: WinogradPairKernels? = nil
+
   package init(
     outputSide: Int,
     input:
@@ -56,5 +59,35 @@ package struct WinogradKernels: Sendable {
     self.input = input
     self.weights = weights
     self.output = output
+  }
+}
+
+/// Winograd's transforms with results rounded to bfloat16, two channels to a word.
+package struct WinogradPairKernels: Sendable {
+  /// `WinogradKernels.input`, whose `frequencyStride` counts words. Whole vectors of words are stored.
+  package var input:
+    @convention(c) (
+      UnsafePointer<Float>, Int, Int, Int, Int, Int, Int, Int, UnsafeMutablePointer<Float>, Int, Int, Int, Int,
+      UnsafeMutablePointer<Float>
+    ) -> Void
+  /// `(panel, tapStride, words, u, frequencyStride)`: `WinogradKernels.weights` from a panel of bfloat16; all counts are words.
+  package var pairWeights: @convention(c) (UnsafePointer<Float>, Int, Int, UnsafeMutablePointer<Float>, Int) -> Void
+  /// `(panel, tapStride, words, scales, u, frequencyStride)`: from a panel of int8, twice as many words.
+  package var byteWeights:
+    @convention(c) (UnsafePointer<Float>, Int, Int, UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int) -> Void
+
+  package init(
+    input:
+      @convention(c) (
+        UnsafePointer<Float>, Int, Int, Int, Int, Int, Int, Int, UnsafeMutablePointer<Float>, Int, Int, Int, Int,
+        UnsafeMutablePointer<Float>
+      ) -> Void,
+    pairWeights: @convention(c) (UnsafePointer<Float>, Int, Int, UnsafeMutablePointer<Float>, Int) -> Void,
+    byteWeights:
+      @convention(c) (UnsafePointer<Float>, Int, Int, UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int) -> Void
+  ) {
+    self.input = input
+    self.pairWeights = pairWeights
+    self.byteWeights = byteWeights
   }
 }

@@ -12,6 +12,8 @@ package func withDotProducts(_ table: KernelTable) -> KernelTable {
   result.narrow.roundRow = roundRow
   result.narrow.packPairs = packPairs
   result.attention.softmaxPairs = softmaxPairs
+  result.winograd.pairs = WinogradPairKernels(
+    input: winogradPairInput, pairWeights: winogradPairWeights, byteWeights: winogradByteWeights)
   return result
 }
 

@@ -142,7 +142,8 @@ import Testing
   private static func product(_ a: [Float], rows: Int, _ matrix: PackedMatrix, threads: Int) throws -> [Float] {
     let block = try HeapBlock(
       byteCount: MatrixProduct.scratchByteCount(
-        rows: rows, words: matrix.words, columns: matrix.columns, threads: threads, matrix.kernels))
+        rows: rows, depth: matrix.depth, columns: matrix.columns, format: matrix.format, threads: threads,
+        matrix.kernels))
     var scratch = ScratchMemory(block.bytes)
     var c = [Float](repeating: 0, count: rows * matrix.columns)
     try c.withUnsafeMutableBufferPointer { c in

@@ -27,7 +27,7 @@ struct Convolution {
     }
     let depth = shape.window.taps * shape.groupIn
     return MatrixProduct.scratchByteCount(
-      rows: shape.rows, words: (filters?.format ?? .float32).words(depth), columns: shape.groupOut, threads: threads,
+      rows: shape.rows, depth: depth, columns: shape.groupOut, format: filters?.format ?? .float32, threads: threads,
       kernels)
       + (filters?.format == .int8 ? ScratchMemory.byteCount(floats: shape.storedPixels) : 0)
   }

@@ -41,10 +41,36 @@ struct MatMulGegluOperator: Operator {
     MatrixProduct.blockRowLimit(kernels) * kernels.gemm.tileColumns
   }
 
+  /// Nil where the plain products are expected to be faster.
+  private static func strassenPlan(
+    rows: Int, depth: Int, columns: Int, threads: Int, _ format: ElementFormat, _ kernels: KernelTable
+  ) -> StrassenPlan? {
+    guard format == .float32 else { return nil }
+    return StrassenPlan(
+      rows: rows, depth: depth, pairs: PackedMatrix.panelCount(columns, kernels), threads: threads, kernels: kernels,
+      inOneChunk: true)
+  }
+
+  /// Whether a thread cannot hold one tile of A for all of K.
+  private static func isWide(words: Int, _ kernels: KernelTable) -> Bool {
+    let g = kernels.gemm
+    return MatrixProduct.heldRows(kernels) / max(1, (words + g.blockDepth - 1) / g.blockDepth) < g.tileRows
+  }
+
   func scratchByteCount(for inputs: [ValueInfo?], threads: Int) -> Int {
     let kernels = Kernels.current
-    let slots = ScratchMemory.byteCount(floats: max(1, threads) * Self.slotFloatCount(kernels))
-    guard packed == nil, let (_, k, n) = try? sizes(inputs) else { return slots }
+    guard let (rows, k, n) = try? sizes(inputs) else { return 0 }
+    let format = packed?.value.format ?? .float32
+    let slots: Int
+    if let plan = Self.strassenPlan(rows: rows, depth: k, columns: n, threads: threads, format, kernels) {
+      slots = plan.scratchByteCount
+    } else if Self.isWide(words: format.words(k), kernels) {
+      slots = MatrixProduct.scratchByteCount(
+        rows: rows, depth: k, columns: n, format: format, threads: threads, kernels)
+    } else {
+      slots = ScratchMemory.byteCount(floats: max(1, threads) * Self.slotFloatCount(kernels))
+    }
+    guard packed == nil else { return slots }
     return slots + 2 * ScratchMemory.byteCount(floats: PackedMatrix.floatCount(depth: k, columns: n, kernels))
   }
 
@@ -69,7 +95,6 @@ struct MatMulGegluOperator: Operator {
     defer { withExtendedLifetime(scratch) {} }
     let kernels = Kernels.current
     let slots = context.pool.threads
-    let blocks = try scratch.takeFloats(slots * Self.slotFloatCount(kernels))
     let value: PackedMatrix
     let gate: PackedMatrix
     if let packed {
@@ -83,17 +108,25 @@ struct MatMulGegluOperator: Operator {
       gate.packAll(from: w.floats + n, rowStride: 2 * n, transposed: false)
     }
     let rows = y.count / n
+    let source = MatrixRows(a: a.floats, stride: value.depth, depth: value.depth, kernels: kernels)
+    if let plan = Self.strassenPlan(
+      rows: rows, depth: value.depth, columns: n, threads: slots, value.format, kernels)
+    {
+      return try StrassenProduct(plan: plan, left: value, right: gate, step: 1, firstRight: 0).run(
+        context: context, scratch: &scratch, source,
+        GatedResults(y: y.floats, columns: n, bias: bias, kernels: kernels))
+    }
     let g = kernels.gemm
     let limit = MatrixProduct.blockRowLimit(kernels)
     var partition = MatrixProduct.Partition(
       rows: rows, depth: value.words, panels: value.panelCount, matrices: 2, threads: slots, kernels: kernels)
-    let source = MatrixRows(a: a.floats, stride: value.depth, depth: value.depth, kernels: kernels)
     // Rows per task so that A is packed for all of K, and never more than the tiles hold.
     let (depthBlocks, blockDepth) = (partition.depthBlocks, partition.blockDepth)
     let held = MatrixProduct.heldRows(kernels) / depthBlocks / g.tileRows * g.tileRows
-    guard held > 0 else {
-      return try runWide(value, gate, a, bias, y, context: context)
+    guard !Self.isWide(words: value.words, kernels) else {
+      return try runWide(value, gate, a, bias, y, context: context, scratch: &scratch)
     }
+    let blocks = try scratch.takeFloats(slots * Self.slotFloatCount(kernels))
     partition.limit(blockRows: min(limit, held), rows: rows)
     let blockRows = partition.blockRows
     let pieceRows = depthBlocks * blockRows
@@ -156,19 +189,57 @@ struct MatMulGegluOperator: Operator {
   /// K too long to be packed at once: two products, then the gate.
   private func runWide(
     _ value: PackedMatrix, _ gate: PackedMatrix, _ a: Tensor, _ bias: UnsafePointer<Float>?, _ y: Tensor,
-    context: RunContext
+    context: RunContext, scratch: inout ScratchMemory
   ) throws {
     let n = value.columns
     let rows = y.count / max(1, n)
     let gates = try Tensor(type: .float32, shape: [rows, n])
     for (matrix, c, bias) in [(value, y.floats, bias), (gate, gates.floats, bias.map { $0 + n })] {
-      var scratch = ScratchMemory(context.scratch)
-      try MatrixProduct(rows: rows, b: matrix, c: c, cStride: n, bias: bias).run(
-        context: context, scratch: &scratch, rowsOf: a.floats, stride: matrix.depth)
-      withExtendedLifetime(scratch) {}
+      try scratch.lend {
+        try MatrixProduct(rows: rows, b: matrix, c: c, cStride: n, bias: bias).run(
+          context: context, scratch: &$0, rowsOf: a.floats, stride: matrix.depth)
+      }
     }
     withExtendedLifetime(gates) {
       value.kernels.geglu(y.floats, gates.floats, y.floats, rows * n)
     }
+  }
+}
+
+/// Gates the quarters of C: values on the left, gates on the right.
+private struct GatedResults: StrassenResults {
+  /// (rows, columns).
+  let y: UnsafeMutablePointer<Float>
+  let columns: Int
+  /// Of the values, then of the gates.
+  let bias: UnsafePointer<Float>?
+  let kernels: KernelTable
+
+  func take(
+    _ place: StrassenPlace, _ products: UnsafePointer<Float>, distance: Int, scratch: UnsafeMutablePointer<Float>
+  ) {
+    let tile = kernels.gemm.tileColumns
+    let column = place.pair * tile
+    let width = min(tile, columns - column)
+    let (gates, lowerValues, lowerGates) = (scratch + distance, scratch + 2 * distance, scratch + 3 * distance)
+    kernels.strassen.results(
+      place.upper, place.lower, width, width, products, distance, scratch, gates, lowerValues, lowerGates, tile, false)
+    func gate(
+      _ row: Int, _ count: Int, _ values: UnsafeMutablePointer<Float>, _ gates: UnsafeMutablePointer<Float>
+    ) {
+      kernels.fused.gegluTile(
+        count, width, values, gates, tile, bias.map { $0 + column }, bias.map { $0 + columns + column },
+        y + row * columns + column, columns)
+    }
+    gate(place.start, place.upper, scratch, gates)
+    gate(place.start + place.upper, place.lower, lowerValues, lowerGates)
+  }
+
+  func ahead(_ place: StrassenPlace, _ index: Int) -> RowsToPack {
+    guard index >= 2 else { return .none }
+    let column = place.pair * kernels.gemm.tileColumns
+    let first = UnsafePointer(y) + (place.start + (index % 2) * place.upper) * columns + column
+    return RowsToPack(
+      (first, columns), from: 0, count: min(kernels.gemm.tileColumns, columns - column), products: 1)
   }
 }

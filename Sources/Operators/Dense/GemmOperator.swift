@@ -57,7 +57,7 @@ struct GemmOperator: Operator {
     let (m, n, k, _) = sizes(a.shape, b.shape)
     if let packed {
       return MatrixProduct.scratchByteCount(
-        rows: m, words: packed.words, columns: n, threads: threads, packed.kernels)
+        rows: m, depth: packed.depth, columns: n, format: packed.format, threads: threads, packed.kernels)
     }
     return MatrixProduct.scratchByteCountPacking(rows: m, depth: k, columns: n, threads: threads, Kernels.current)
   }

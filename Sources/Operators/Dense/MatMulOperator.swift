@@ -40,8 +40,8 @@ struct MatMulOperator: Operator {
     else { return 0 }
     if let packed {
       return MatrixProduct.scratchByteCount(
-        rows: packed.depth == 0 ? 0 : a.shape.reduce(1, *) / packed.depth, words: packed.words, columns: packed.columns,
-        threads: threads, packed.kernels)
+        rows: packed.depth == 0 ? 0 : a.shape.reduce(1, *) / packed.depth, depth: packed.depth,
+        columns: packed.columns, format: packed.format, threads: threads, packed.kernels)
     }
     if shape.bCount == 1 {
       return MatrixProduct.scratchByteCountPacking(

@@ -35,8 +35,16 @@ struct MatrixProduct {
     return (heldRows(kernels) * (g.rowStride + 2) + g.tileRows * g.tileColumns + HeldPieces.limit + 15) & ~15
   }
 
-  /// Scratch memory of a product with `rows` rows and a B of `words` × `columns`.
-  static func scratchByteCount(rows: Int, words: Int, columns: Int, threads: Int, _ kernels: KernelTable) -> Int {
+  /// Scratch memory of a product with `rows` rows and a B of `depth` × `columns`.
+  static func scratchByteCount(
+    rows: Int, depth: Int, columns: Int, format: ElementFormat, threads: Int, _ kernels: KernelTable
+  ) -> Int {
+    if format == .float32,
+      let plan = strassenPlan(rows: rows, depth: depth, columns: columns, threads: threads, kernels)
+    {
+      return plan.scratchByteCount
+    }
+    let words = format.words(depth)
     let partition = Partition(
       rows: rows, depth: words, panels: PackedMatrix.panelCount(columns, kernels), threads: max(1, threads),
       kernels: kernels, mayPackAhead: true)
@@ -48,11 +56,15 @@ struct MatrixProduct {
   static func scratchByteCountPacking(rows: Int, depth: Int, columns: Int, threads: Int, _ kernels: KernelTable) -> Int
   {
     ScratchMemory.byteCount(floats: PackedMatrix.floatCount(depth: depth, columns: columns, kernels))
-      + scratchByteCount(rows: rows, words: depth, columns: columns, threads: threads, kernels)
+      + scratchByteCount(
+        rows: rows, depth: depth, columns: columns, format: .float32, threads: threads, kernels)
   }
 
   func run(context: RunContext, scratch: inout ScratchMemory, _ source: some RowSource) throws {
     guard rows > 0, b.columns > 0 else { return }
+    if let strassen = strassen(threads: context.pool.threads) {
+      return try strassen.run(context: context, scratch: &scratch, source, self)
+    }
     let slots = context.pool.threads
     let partition = Partition(
       rows: rows, depth: b.words, panels: b.panelCount, threads: slots, kernels: kernels, mayPackAhead: true)

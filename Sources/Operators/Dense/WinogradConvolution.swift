@@ -55,7 +55,7 @@ struct WinogradConvolution {
     self.kernels = kernels
     transforms = outputSide == 4 ? kernels.winograd : kernels.smallWinograd
     self.format = format
-    arithmetic = format != .float32 && kernels.narrow.hasDotProducts ? .bfloat16 : .float32
+    arithmetic = format != .float32 && transforms.pairs != nil ? .bfloat16 : .float32
     let side = transforms.outputSide
     let w = shape.window
     tilesDown = (w.output.y + side - 1) / side
@@ -126,15 +126,11 @@ struct WinogradConvolution {
     let g = kernels.gemm
     let vectors = WinogradKernels.scratchVectors * lanes + g.tileRows * g.tileColumns
     return transforms.frequencies * (weightFrequencyStride + productFrequencyStride) + vectors
-      + (format == .float32 ? 0 : 9 * pieceFloatCount) + (arithmetic == .float32 ? 0 : roundingFloatCount)
+      + (format != .float32 && arithmetic == .float32 ? 9 * pieceFloatCount : 0)
   }
-  /// Channels that are widened, and rounded, at a time: short enough for the second-level cache.
+  /// Channels that are widened at a time: short enough for the second-level cache.
   private static let pieceDepth = 32
   private var pieceFloatCount: Int { Self.pieceDepth * kernels.gemm.tileColumns }
-  /// Distance of frequencies before rounding: of a window's channels and of a piece of weights.
-  private var roundedInputStride: Int { kernels.gemm.blockDepth + 16 }
-  private var roundedWeightStride: Int { pieceFloatCount + 16 }
-  private var roundingFloatCount: Int { transforms.frequencies * max(roundedInputStride, roundedWeightStride) }
 
   func scratchByteCount(threads: Int) -> Int {
     ScratchMemory.byteCount(floats: depthBlocks * inputBlockStride)
@@ -235,20 +231,10 @@ struct WinogradConvolution {
     let shift = shape.enlargement - 1
     let line = (w.input.x >> shift) * channels
     let first = x + at.image * shape.storedInputCount * channels + (top >> shift) * line + (left >> shift) * channels
-    let rounding = scratch + WinogradKernels.scratchVectors * lanes
-    for channel in stride(from: firstChannel, to: endChannel, by: g.blockDepth) {
-      let count = min(g.blockDepth, endChannel - channel)
-      let isPlain = arithmetic == .float32
-      transforms.input(
-        first + channel, channels, line, yBegin, yEnd, xBegin, xEnd, count, isPlain ? target : rounding,
-        isPlain ? inputFrequencyStride : roundedInputStride, shift, top & shift, left & shift, scratch)
-      guard !isPlain else { continue }
-      for frequency in 0..<transforms.frequencies {
-        let row = UnsafeMutableRawPointer(target + frequency * inputFrequencyStride).assumingMemoryBound(
-          to: UInt16.self)
-        kernels.narrow.roundRow(rounding + frequency * roundedInputStride, row + (channel - firstChannel), count)
-      }
-    }
+    let transform = arithmetic == .float32 ? transforms.input : transforms.pairs?.input ?? transforms.input
+    transform(
+      first + firstChannel, channels, line, yBegin, yEnd, xBegin, xEnd, endChannel - firstChannel, target,
+      inputFrequencyStride, shift, top & shift, left & shift, scratch)
   }
 
   private func multiply(
@@ -295,7 +281,7 @@ struct WinogradConvolution {
     }
   }
 
-  /// The transformed weights of some channels of one panel. `piece`: room for widened weights and for rounding.
+  /// The transformed weights of some channels of one panel. `piece`: room for widened weights.
   private func transformWeights(
     _ weights: PackedMatrix, panel: Int, channel: Int, count: Int, _ u: UnsafeMutablePointer<Float>,
     _ piece: UnsafeMutablePointer<Float>
@@ -307,23 +293,25 @@ struct WinogradConvolution {
         weights.panel(panel, from: channel), shape.inChannels * weights.rowStride, count, u, weightFrequencyStride)
       return
     }
-    let rounding = piece + 9 * pieceFloatCount
+    if arithmetic != .float32, let pairs = transforms.pairs {
+      let words = format.words(count)
+      let first = weights.panel(panel, from: format.words(channel))
+      let tapStride = format.words(shape.inChannels) * tile
+      if format == .int8 {
+        pairs.byteWeights(
+          first, tapStride, words, weights.columnScales + panel * tile, u, weightFrequencyStride)
+      } else {
+        pairs.pairWeights(first, tapStride, words, u, weightFrequencyStride)
+      }
+      return
+    }
     for first in stride(from: 0, to: count, by: Self.pieceDepth) {
       let rows = min(Self.pieceDepth, count - first)
       for tap in 0..<9 {
         weights.unpack(
           panel: panel, first: tap * shape.inChannels + channel + first, count: rows, to: piece + tap * pieceFloatCount)
       }
-      if arithmetic == .float32 {
-        transforms.weights(piece, pieceFloatCount, rows, u + first * tile, weightFrequencyStride)
-        continue
-      }
-      transforms.weights(piece, pieceFloatCount, rows, rounding, roundedWeightStride)
-      for frequency in 0..<transforms.frequencies {
-        kernels.narrow.packPairs(
-          rounding + frequency * roundedWeightStride, rows,
-          u + frequency * weightFrequencyStride + arithmetic.words(first) * tile)
-      }
+      transforms.weights(piece, pieceFloatCount, rows, u + first * tile, weightFrequencyStride)
     }
   }
 }

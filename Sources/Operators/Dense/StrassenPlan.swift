@@ -1,0 +1,119 @@
+import KernelTable
+
+/// How a product is cut for `StrassenProduct`, and whether that is expected to be faster.
+///
+/// Rows are taken in *groups* of 256, whose first half is the upper quarters of A and C, panels in *pairs*, K in two halves.
+/// Halves are cut into blocks for the panel kernel, and blocks are taken a *chunk* at a time: C is summed over the chunks.
+/// What is summed with what depends on the sizes alone, never on the threads.
+struct StrassenPlan {
+  let rows: Int
+  /// Half of K.
+  let half: Int
+  let pairs: Int
+  let blocks: Int
+  let blockDepth: Int
+  /// Blocks of a chunk.
+  let chunk: Int
+  let groups: Int
+  /// Groups whose factors are made before they are multiplied.
+  let roundGroups: Int
+  private let threads: Int
+  let kernels: KernelTable
+
+  /// Rows of the upper half of a group: images of 16 × 16 and more pixels are whole groups, so that no two images are summed.
+  static let groupRows = 128
+  /// Words of half of K in a chunk: the right factors, 7 · 640 · 32 floats, are 573 KB of a 1 MB second-level cache.
+  private static let chunkLimit = 640
+  /// Bytes of left factors that a round makes: a share of the last-level cache.
+  private static let roundByteLimit = 8 << 20
+  /// Fewer rows gain less than the sums cost.
+  private static let leastRows = 256
+  /// So do products with few terms per sum, or fewer still unless many panels share the left factors.
+  private static let (leastHalf, leastHalfOfMany, many) = (256, 128, 16)
+
+  /// Nil where seven products and their sums are not expected to be faster than eight. `inOneChunk`: C cannot be summed over chunks.
+  init?(rows: Int, depth: Int, pairs: Int, threads: Int, kernels: KernelTable, inOneChunk: Bool = false) {
+    guard rows >= Self.leastRows, pairs >= 4, depth % 2 == 0,
+      depth / 2 >= (pairs >= Self.many ? Self.leastHalfOfMany : Self.leastHalf)
+    else { return nil }
+    self.init(unconditionally: rows, depth: depth, pairs: pairs, threads: threads, kernels: kernels)
+    guard !inOneChunk || chunk == blocks else { return nil }
+  }
+
+  /// For tests: whatever it costs. `depth` is even.
+  init(unconditionally rows: Int, depth: Int, pairs: Int, threads: Int, kernels: KernelTable) {
+    self.rows = rows
+    self.pairs = pairs
+    self.threads = max(1, threads)
+    self.kernels = kernels
+    half = depth / 2
+    let limit = kernels.gemm.blockDepth
+    blocks = max(1, (half + limit - 1) / limit)
+    blockDepth = min(limit, ((half + blocks - 1) / blocks + lineFloats - 1) / lineFloats * lineFloats)
+    let chunks = (half + Self.chunkLimit - 1) / Self.chunkLimit
+    chunk = (blocks + chunks - 1) / max(1, chunks)
+    groups = (rows + 2 * Self.groupRows - 1) / (2 * Self.groupRows)
+    let bytes = 4 * StrassenKernels.products * Self.groupRows * min(half, chunk * blockDepth)
+    let most = max(1, min(groups, Self.roundByteLimit / max(1, bytes)))
+    let (pairs, threads, groups) = (pairs, max(1, threads), groups)
+    func time(_ roundGroups: Int) -> Double {
+      func round(_ groups: Int) -> Double { Self.pieces(groups: groups, pairs: pairs, threads: threads).time }
+      let (rounds, rest) = groups.quotientAndRemainder(dividingBy: roundGroups)
+      return Double(rounds) * (round(roundGroups) + Self.roundTime) + (rest > 0 ? round(rest) + Self.roundTime : 0)
+    }
+    roundGroups = (1...most).min { time($0) < time($1) } ?? 1
+  }
+
+  // MARK: Places
+
+  /// Rows of a group: where it begins, those of its upper half and those of its lower half.
+  func rows(ofGroup group: Int) -> (start: Int, upper: Int, lower: Int) {
+    let start = group * 2 * Self.groupRows
+    let count = min(2 * Self.groupRows, rows - start)
+    return (start, (count + 1) / 2, count / 2)
+  }
+
+  /// Columns of half of A in a block.
+  func depth(ofBlock block: Int) -> Int { min(blockDepth, half - block * blockDepth) }
+
+  /// Of a round beside its products, per word of half of K: threads wait for one another twice.
+  private static let roundTime = 100.0
+
+  /// Tasks per pair for a round of so many groups: few, as each makes the right factors again, but so that no thread waits long.
+  func pieces(groups: Int) -> Int { Self.pieces(groups: groups, pairs: pairs, threads: threads).count }
+
+  private static func pieces(groups: Int, pairs: Int, threads: Int) -> (count: Int, time: Double) {
+    /// Cycles per word of half of K: a group's products take one per row; making the factors of a pair is an estimate.
+    let (group, factors) = (Double(StrassenKernels.products * groupRows), 16.0)
+    func time(_ pieces: Int) -> Double {
+      let longest = (pairs * pieces + threads - 1) / threads
+      return Double(longest) * (group * Double((groups + pieces - 1) / pieces) + factors)
+    }
+    return (1...max(1, groups)).map { ($0, time($0)) }.min { $0.1 < $1.1 } ?? (1, 0)
+  }
+
+  // MARK: Memory
+
+  /// Floats from left factor to left factor, and from block to block.
+  var leftDistance: Int { chunk * leftBlockDistance }
+  /// Blocks follow each other without a gap: what a panel kernel asks for after the last rows are the first of the next block.
+  var leftBlockDistance: Int { Self.groupRows * kernels.gemm.rowStride }
+  /// Floats from right factor to right factor.
+  var rightDistance: Int { chunk * blockDepth * kernels.gemm.tileColumns }
+  /// Floats from product to product.
+  var productDistance: Int { Self.groupRows * kernels.gemm.tileColumns }
+
+  /// Panel kernels may read up to a whole register tile.
+  var leftFloatCount: Int {
+    roundGroups * StrassenKernels.products * leftDistance + kernels.gemm.tileRows * kernels.gemm.rowStride
+  }
+  /// Right factors, products, one register tile, four quarters of C and the pair's mark.
+  var slotFloatCount: Int {
+    StrassenKernels.products * rightDistance + (StrassenKernels.products + 4) * productDistance
+      + kernels.gemm.tileRows * kernels.gemm.tileColumns + lineFloats
+  }
+
+  var scratchByteCount: Int {
+    ScratchMemory.byteCount(floats: leftFloatCount) + ScratchMemory.byteCount(floats: threads * slotFloatCount)
+  }
+}

@@ -1,0 +1,281 @@
+import Graph
+import KernelTable
+import Support
+
+/// A · B in float32 by one level of Strassen's algorithm (`StrassenKernels`): seven products of quarters instead of eight.
+///
+/// The left factors, sums of quarters of A, are made once per round of rows for all panels. A task then makes the right factors of one
+/// pair of panels, multiplies group after group, and hands the products to `StrassenResults` while they are in the cache.
+///
+/// An element's rounding error grows with its group's and pair's largest values, not only its own row's and column's, and what is not
+/// finite reaches the rows and columns summed with it.
+struct StrassenProduct {
+  let plan: StrassenPlan
+  /// The quarters of B of pair i: panel i · `step` of `left`, panel `firstRight` + i · `step` of `right`.
+  let left: PackedMatrix
+  let right: PackedMatrix
+  let step: Int
+  let firstRight: Int
+
+  private typealias Kernels = StrassenKernels
+  private var kernels: KernelTable { plan.kernels }
+
+  func run(
+    context: RunContext, scratch: inout ScratchMemory, _ source: some RowSource, _ results: some StrassenResults
+  ) throws {
+    let slots = context.pool.threads
+    let factors = try scratch.takeFloats(plan.leftFloatCount)
+    let own = try scratch.takeFloats(slots * plan.slotFloatCount)
+    for first in stride(from: 0, to: plan.groups, by: plan.roundGroups) {
+      let groups = first..<min(plan.groups, first + plan.roundGroups)
+      for block in stride(from: 0, to: plan.blocks, by: plan.chunk) {
+        let blocks = block..<min(plan.blocks, block + plan.chunk)
+        try makeLeftFactors(groups, blocks, factors, context: context, source)
+        for slot in 0..<slots { Slot(own + slot * plan.slotFloatCount, plan).mark.pointee = .max }
+        let pieces = plan.pieces(groups: groups.count)
+        let height = (groups.count + pieces - 1) / pieces
+        try runTasks(plan.pairs * pieces, slots: slots, context: context) { slot, task in
+          let (pair, piece) = task.quotientAndRemainder(dividingBy: pieces)
+          let begin = groups.lowerBound + piece * height
+          let end = min(groups.upperBound, begin + height)
+          guard begin < end else { return }
+          multiply(
+            pair, begin..<end, blocks, factors + (begin - groups.lowerBound) * Kernels.products * plan.leftDistance,
+            Slot(own + slot * plan.slotFloatCount, plan), results)
+        }
+      }
+    }
+  }
+
+  // MARK: Factors
+
+  /// Rows of a half group that a task takes.
+  private static let packedRows = 32
+
+  private func makeLeftFactors(
+    _ groups: Range<Int>, _ blocks: Range<Int>, _ factors: UnsafeMutablePointer<Float>, context: RunContext,
+    _ source: some RowSource
+  ) throws {
+    let distance = kernels.gemm.rowStride
+    let pieces = StrassenPlan.groupRows / Self.packedRows
+    try runTasks(groups.count * pieces, slots: context.pool.threads, context: context) { _, task in
+      let (index, piece) = task.quotientAndRemainder(dividingBy: pieces)
+      let group = plan.rows(ofGroup: groups.lowerBound + index)
+      let first = piece * Self.packedRows
+      let upper = min(Self.packedRows, group.upper - first)
+      let lower = min(Self.packedRows, group.lower - first)
+      guard upper > 0 else { return }
+      let start = factors + index * Kernels.products * plan.leftDistance + first * distance
+      for (place, block) in blocks.enumerated() {
+        let depth = plan.depth(ofBlock: block)
+        let column = block * plan.blockDepth
+        let target = start + place * plan.leftBlockDistance
+        let upperRow = group.start + first
+        let lowerRow = upperRow + group.upper
+        if let (upperFirst, stride) = source.place(upperRow), let (lowerFirst, _) = source.place(lowerRow) {
+          kernels.strassen.left(
+            upper, lower, depth, upperFirst + column, upperFirst + plan.half + column, lowerFirst + column,
+            lowerFirst + plan.half + column, stride, target, plan.leftDistance)
+          continue
+        }
+        func pack(_ factor: Int, _ row: Int, _ count: Int, _ column: Int) -> UnsafePointer<Float> {
+          let place = target + factor * plan.leftDistance
+          let rows = PackedRows(words: place, distance: distance, format: .float32, kernels: kernels)
+          if count > 0 { source.pack(row, count, column, depth, rows) }
+          return UnsafePointer(place)
+        }
+        kernels.strassen.left(
+          upper, lower, depth, pack(Kernels.a11, upperRow, upper, column),
+          pack(Kernels.a12, upperRow, upper, plan.half + column), pack(Kernels.a21, lowerRow, lower, column),
+          pack(Kernels.a22, lowerRow, lower, plan.half + column), distance, target, plan.leftDistance)
+      }
+    }
+  }
+
+  private func makeRightFactors(_ pair: Int, _ blocks: Range<Int>, _ factors: UnsafeMutablePointer<Float>) {
+    let tile = kernels.gemm.tileColumns
+    let column = blocks.lowerBound * plan.blockDepth
+    let depth = min(plan.half, blocks.upperBound * plan.blockDepth) - column
+    func quarter(_ matrix: PackedMatrix, _ panel: Int, _ row: Int, at factor: Int) -> UnsafePointer<Float> {
+      guard matrix.isHalf else { return matrix.panel(panel, from: row) }
+      let target = factors + factor * plan.rightDistance
+      matrix.unpack(panel: panel, first: row, count: depth, to: target)
+      return UnsafePointer(target)
+    }
+    kernels.strassen.right(
+      depth * tile, quarter(left, step * pair, column, at: Kernels.b11),
+      quarter(left, step * pair, plan.half + column, at: Kernels.b21),
+      quarter(right, firstRight + step * pair, plan.half + column, at: Kernels.b22),
+      quarter(right, firstRight + step * pair, column, at: Kernels.b12), factors, plan.rightDistance)
+  }
+
+  // MARK: Products
+
+  /// A thread's scratch memory.
+  private struct Slot {
+    let right: UnsafeMutablePointer<Float>
+    let products: UnsafeMutablePointer<Float>
+    let quarters: UnsafeMutablePointer<Float>
+    let tile: UnsafeMutablePointer<Float>
+    /// The pair whose right factors are there.
+    let mark: UnsafeMutablePointer<UInt32>
+
+    init(_ start: UnsafeMutablePointer<Float>, _ plan: StrassenPlan) {
+      right = start
+      products = right + Kernels.products * plan.rightDistance
+      quarters = products + Kernels.products * plan.productDistance
+      tile = quarters + 4 * plan.productDistance
+      let g = plan.kernels.gemm
+      mark = UnsafeMutableRawPointer(tile + g.tileRows * g.tileColumns).assumingMemoryBound(to: UInt32.self)
+    }
+  }
+
+  private func multiply(
+    _ pair: Int, _ groups: Range<Int>, _ blocks: Range<Int>, _ factors: UnsafePointer<Float>, _ slot: Slot,
+    _ results: some StrassenResults
+  ) {
+    let tile = kernels.gemm.tileColumns
+    if slot.mark.pointee != UInt32(truncatingIfNeeded: pair) {
+      makeRightFactors(pair, blocks, slot.right)
+      slot.mark.pointee = UInt32(truncatingIfNeeded: pair)
+    }
+    var panels = PanelsAhead(
+      self, after: pair, blocks, products: groups.count * (Kernels.products * blocks.count - Self.resultProducts))
+    for (index, group) in groups.enumerated() {
+      let rows = plan.rows(ofGroup: group)
+      let place = StrassenPlace(
+        pair: pair, start: rows.start, upper: rows.upper, lower: rows.lower, isFirst: blocks.lowerBound == 0,
+        isLast: blocks.upperBound == plan.blocks)
+      let start = factors + index * Kernels.products * plan.leftDistance
+      for product in 0..<Kernels.products {
+        for (offset, block) in blocks.enumerated() {
+          // First the panels to come, beside the last products what the results need.
+          let rest = (Kernels.products - product) * blocks.count - offset
+          var ahead = rest > Self.resultProducts ? panels.next() : results.ahead(place, Self.resultProducts - rest)
+          kernels.gemmPanel(
+            rows.upper, tile, plan.depth(ofBlock: block),
+            start + product * plan.leftDistance + offset * plan.leftBlockDistance,
+            slot.right + product * plan.rightDistance + offset * plan.blockDepth * tile,
+            slot.products + product * plan.productDistance, tile, offset > 0, slot.tile, ahead.next(),
+            ahead.stride, ahead.lines)
+        }
+      }
+      results.take(place, slot.products, distance: plan.productDistance, scratch: slot.quarters)
+    }
+  }
+
+  /// Products beside which `StrassenResults.ahead` is asked for.
+  private static let resultProducts = 4
+
+  /// The quarters of B that come next, asked for beside the products before them.
+  private struct PanelsAhead {
+    private let product: StrassenProduct
+    private let pair: Int
+    private let blocks: Range<Int>
+    /// Products for a quarter.
+    private let products: Int
+    private var count = 0
+    private var rows = RowsToPack.none
+
+    init(_ product: StrassenProduct, after pair: Int, _ blocks: Range<Int>, products: Int) {
+      (self.product, self.blocks) = (product, blocks)
+      self.products = max(1, products / 4)
+      self.pair = pair + 1
+    }
+
+    /// What to ask for beside the next product.
+    mutating func next() -> RowsToPack {
+      let plan = product.plan
+      guard pair < plan.pairs, count < 4 * products else { return .none }
+      let (quarter, index) = count.quotientAndRemainder(dividingBy: products)
+      count += 1
+      if index == 0 {
+        let matrix = quarter < 2 ? product.left : product.right
+        let column = blocks.lowerBound * plan.blockDepth
+        let depth = min(plan.half, blocks.upperBound * plan.blockDepth) - column
+        let first = matrix.panel(
+          (quarter < 2 ? 0 : product.firstRight) + product.step * pair, from: (quarter % 2) * plan.half + column)
+        let share = depth * matrix.rowStride / StrassenPlan.groupRows
+        rows = RowsToPack((first, share), from: 0, count: share, products: products)
+      }
+      defer { _ = rows.next() }
+      return rows
+    }
+  }
+}
+
+/// Where products of `StrassenProduct` belong.
+struct StrassenPlace {
+  let pair: Int
+  /// The group's first row, and the rows of its halves.
+  let start: Int
+  let upper: Int
+  let lower: Int
+  /// Of the chunks of K.
+  let isFirst: Bool
+  let isLast: Bool
+}
+
+/// Takes the products of one group of rows and one pair of panels.
+protocol StrassenResults {
+  /// `scratch`: four quarters of `distance` floats.
+  func take(
+    _ place: StrassenPlace, _ products: UnsafePointer<Float>, distance: Int, scratch: UnsafeMutablePointer<Float>)
+
+  /// Rows that `take` will read or write, `place.upper` of them, number `index` of four times so many.
+  func ahead(_ place: StrassenPlace, _ index: Int) -> RowsToPack
+}
+
+extension MatrixProduct: StrassenResults {
+  /// Nil where the plain product is expected to be faster.
+  func strassen(threads: Int) -> StrassenProduct? {
+    guard b.format == .float32,
+      let plan = Self.strassenPlan(rows: rows, depth: b.depth, columns: b.columns, threads: threads, b.kernels)
+    else { return nil }
+    return StrassenProduct(plan: plan, left: b, right: b, step: 2, firstRight: 1)
+  }
+
+  static func strassenPlan(
+    rows: Int, depth: Int, columns: Int, threads: Int, _ kernels: KernelTable
+  ) -> StrassenPlan? {
+    let panels = PackedMatrix.panelCount(columns, kernels)
+    guard panels % 2 == 0 else { return nil }
+    return StrassenPlan(rows: rows, depth: depth, pairs: panels / 2, threads: threads, kernels: kernels)
+  }
+
+  func take(
+    _ place: StrassenPlace, _ products: UnsafePointer<Float>, distance: Int, scratch: UnsafeMutablePointer<Float>
+  ) {
+    let tile = b.kernels.gemm.tileColumns
+    let column = 2 * place.pair * tile
+    let right = column + tile
+    let rightWidth = min(tile, b.columns - right)
+    let lower = place.start + place.upper
+    func target(_ row: Int, _ column: Int) -> UnsafeMutablePointer<Float> { c + row * cStride + column }
+    b.kernels.strassen.results(
+      place.upper, place.lower, tile, rightWidth, products, distance, target(place.start, column),
+      target(place.start, right), target(lower, column), target(lower, right), cStride, !place.isFirst)
+    guard place.isLast, bias != nil || residual != nil || activation != .none else { return }
+    func finish(_ row: Int, _ count: Int, _ column: Int, _ width: Int) {
+      b.kernels.epilogue(
+        count, width, target(row, column), cStride, bias.map { $0 + column },
+        residual.map { $0 + row * residualStride + column }, residualStride, activation.rawValue)
+    }
+    finish(place.start, place.upper, column, tile)
+    finish(place.start, place.upper, right, rightWidth)
+    finish(lower, place.lower, column, tile)
+    finish(lower, place.lower, right, rightWidth)
+  }
+
+  func ahead(_ place: StrassenPlace, _ index: Int) -> RowsToPack {
+    let tile = b.kernels.gemm.tileColumns
+    let column = 2 * place.pair * tile
+    let row = place.start + (index % 2) * place.upper
+    let width = min(2 * tile, b.columns - column)
+    if index >= 2 {
+      return RowsToPack((UnsafePointer(c) + row * cStride + column, cStride), from: 0, count: width, products: 1)
+    }
+    guard place.isLast, let residual else { return .none }
+    return RowsToPack((residual + row * residualStride + column, residualStride), from: 0, count: width, products: 1)
+  }
+}

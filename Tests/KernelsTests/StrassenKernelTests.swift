@@ -1,0 +1,108 @@
+import Testing
+
+@testable import KernelTable
+@testable import Kernels
+
+/// The sums of Strassen's algorithm, exact on small integers.
+@Suite struct StrassenKernelTests {
+  private static func integers(_ count: Int, seed: UInt64) -> [Float] {
+    numbers(count, seed: seed).map { ($0 * 64).rounded() }
+  }
+
+  @Test func leftFactors() {
+    for table in Kernels.supported {
+      let distance = table.gemm.rowStride * 5
+      for depth in [1, 3, 7, 15, 17, 31, 33, 63, 65, 256] {
+        for (rows, lowerRows) in [(1, 0), (1, 1), (5, 4), (5, 5)] {
+          let x = Self.integers(2 * rows * 600, seed: 1)
+          var a = [Float](repeating: 7, count: 7 * distance)
+          x.withUnsafeBufferPointer { x in
+            guard let x = x.baseAddress else { return }
+            let lower = x + rows * 600
+            table.strassen.left(rows, lowerRows, depth, x, x + 300, lower, lower + 300, 600, &a, distance)
+          }
+          for row in 0..<rows {
+            for k in 0..<depth {
+              let (a11, a12) = (x[row * 600 + k], x[row * 600 + 300 + k])
+              let below = (rows + row) * 600 + k
+              let (a21, a22) = row < lowerRows ? (x[below], x[below + 300]) : (0, 0)
+              let (s1, s3) = (a21 + a22, a11 - a21)
+              let s2 = s1 - a11
+              let expected = [a11, a12, a12 - s2, a22, s1, s2, s3]
+              #expect((0..<7).map { a[$0 * distance + row * table.gemm.rowStride + k] } == expected)
+            }
+          }
+        }
+      }
+    }
+  }
+
+  /// From elsewhere, and from where quarters lie that were widened.
+  @Test func rightFactors() {
+    for table in Kernels.supported {
+      for rows in [1, 3, 16] {
+        let count = rows * table.gemm.tileColumns
+        let x = (0..<4).map { Self.integers(count, seed: UInt64($0 + 1)) }
+        let places = [StrassenKernels.b11, StrassenKernels.b21, StrassenKernels.b22, StrassenKernels.b12]
+        for inPlace in [false, true] {
+          var b = [Float](repeating: 7, count: 7 * count)
+          for (quarter, place) in places.enumerated() where inPlace {
+            b.replaceSubrange((place * count)..<((place + 1) * count), with: x[quarter])
+          }
+          b.withUnsafeMutableBufferPointer { b in
+            guard let b = b.baseAddress else { return }
+            if inPlace {
+              table.strassen.right(
+                count, b + places[0] * count, b + places[1] * count, b + places[2] * count, b + places[3] * count, b,
+                count)
+            } else {
+              table.strassen.right(count, x[0], x[1], x[2], x[3], b, count)
+            }
+          }
+          for i in 0..<count {
+            let (b11, b21, b22, b12) = (x[0][i], x[1][i], x[2][i], x[3][i])
+            let t1 = b12 - b11
+            let t2 = b22 - t1
+            #expect((0..<7).map { b[$0 * count + i] } == [b11, b21, b22, t2 - b21, t1, t2, b22 - b12])
+          }
+        }
+      }
+    }
+  }
+
+  @Test func results() {
+    for table in Kernels.supported {
+      let tile = table.gemm.tileColumns
+      let (rows, stride) = (5, 3 * tile)
+      let distance = rows * tile
+      let p = (0..<7).map { Self.integers(distance, seed: UInt64($0 + 1)) }
+      let before = Self.integers(2 * rows * stride, seed: 9)
+      for (lowerRows, columns, rightColumns) in [(5, tile, tile), (4, tile, tile - 1), (0, tile, 1), (5, 3, 3)] {
+        for accumulate in [false, true] {
+          var c = before
+          c.withUnsafeMutableBufferPointer { c in
+            guard let c = c.baseAddress else { return }
+            table.strassen.results(
+              rows, lowerRows, columns, rightColumns, p.flatMap { $0 }, distance, c, c + tile, c + rows * stride,
+              c + rows * stride + tile, stride, accumulate)
+          }
+          var expected = before
+          func put(_ row: Int, _ column: Int, _ value: Float) {
+            expected[row * stride + column] = value + (accumulate ? before[row * stride + column] : 0)
+          }
+          for row in 0..<rows {
+            for column in 0..<tile {
+              let q = p.map { $0[row * tile + column] }
+              if column < columns { put(row, column, q[0] + q[1]) }
+              if column < rightColumns { put(row, tile + column, q[0] + q[5] + q[4] + q[2]) }
+              guard row < lowerRows else { continue }
+              if column < columns { put(rows + row, column, q[0] + q[5] + q[6] - q[3]) }
+              if column < rightColumns { put(rows + row, tile + column, q[0] + q[5] + q[6] + q[4]) }
+            }
+          }
+          #expect(c == expected)
+        }
+      }
+    }
+  }
+}
