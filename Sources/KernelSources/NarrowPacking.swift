@@ -102,13 +102,13 @@ func quantizeRow(_ x: In, _ factor: Float, _ out: UnsafeMutablePointer<UInt8>, _
   let scale = csimd_splat(factor)
   var i = 0
   while i &+ lanes <= count {
-    csimd_store_offset_bytes(out + i, csimd_load(x + i) * scale)
+    csimd_store_offset_bytes(out + i, csimd_load(x + i), scale)
     i &+= lanes
   }
   while i < count {
-    // As csimd_nearest: the integer is in the low bits of the sum.
-    let shifted = (x[i] * factor + 12_582_912).bitPattern &- 0x4B40_0000 &+ 128
-    out[i] = UInt8(truncatingIfNeeded: shifted)
+    // As csimd_store_offset_bytes.
+    let shifted = csimd_first(csimd_fma(csimd_splat(x[i]), scale, csimd_splat(12_583_040)))
+    out[i] = UInt8(truncatingIfNeeded: shifted.bitPattern)
     i &+= 1
   }
 }

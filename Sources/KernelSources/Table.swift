@@ -59,7 +59,8 @@ package func kernelTable() -> KernelTable {
     smallWinograd: WinogradKernels(
       outputSide: 3, input: winogradSmallInput, weights: winogradSmallWeights, output: winogradSmallOutput),
     strassen: StrassenKernels(left: strassenLeft, right: strassenRight, results: strassenResults),
-    fused: FusedKernels(gegluTile: gegluTile),
+    fused: FusedKernels(
+      gegluTile: gegluTile, gegluTileCoarse: gegluTileCoarse, gegluTileBytes: gegluTileBytes),
     attention: AttentionKernels(
       prefetchRows: prefetchRows, maxima: scoreMaxima, byteScores: byteScores, softmax: softmax,
       softmaxPairs: softmaxPairs, divide: divideResults),

@@ -5,7 +5,14 @@ import Testing
 @testable import Kernels
 
 @Suite struct FusedKernelTests {
-  @Test func gegluTile() {
+  /// The gate that a tile applies, its error relative to results above 1 and absolute below, and rows of what products left.
+  private static func gated(
+    _ error: Double,
+    _ tile: (
+      KernelTable, _ rows: Int, _ columns: Int, _ bias: UnsafePointer<Float>,
+      _ x: [Float], _ gate: [Float], _ out: inout [Float], _ stride: Int
+    ) -> (x: [Double], gate: [Double])
+  ) {
     for table in Kernels.supported {
       for columns in [1, 3, 7, 8, 15, 17, 31, 33, 63, 65] {
         let (rows, stride) = (3, 66)
@@ -13,9 +20,8 @@ import Testing
         let gate = numbers(rows * stride, seed: 2)
         let bias = numbers(2 * columns, seed: 3)
         var out = [Float](repeating: 7, count: rows * stride)
-        bias.withUnsafeBufferPointer { b in
-          guard let base = b.baseAddress else { return }
-          table.fused.gegluTile(rows, columns, x, gate, stride, base, base + columns, &out, stride)
+        let values = bias.withUnsafeBufferPointer { b in
+          tile(table, rows, columns, UnsafePointer(b.baseAddress.unsafelyUnwrapped), x, gate, &out, stride)
         }
         for row in 0..<rows {
           for i in 0..<stride {
@@ -23,12 +29,75 @@ import Testing
               #expect(out[row * stride + i] == 7)
               continue
             }
-            let g = Double(gate[row * stride + i] + bias[columns + i])
-            let expected = Double(x[row * stride + i] + bias[i]) * g * 0.5 * Glibc.erfc(-g / 2.0.squareRoot())
-            #expect(abs(Double(out[row * stride + i]) - expected) < 4e-7 * max(1, abs(expected)))
+            let g = values.gate[row * stride + i] + Double(bias[columns + i])
+            let expected =
+              (values.x[row * stride + i] + Double(bias[i])) * g * 0.5 * Glibc.erfc(-g / 2.0.squareRoot())
+            #expect(abs(Double(out[row * stride + i]) - expected) < error * max(1, abs(expected)))
           }
         }
       }
+    }
+  }
+
+  @Test func gegluTile() {
+    Self.gated(4e-7) { table, rows, columns, bias, x, gate, out, stride in
+      table.fused.gegluTile(rows, columns, x, gate, stride, bias, bias + columns, &out, stride)
+      return (x.map(Double.init), gate.map(Double.init))
+    }
+  }
+
+  /// 3e-5 of the fit times values up to 8, and 6e-5 of the reciprocal.
+  @Test func gegluTileCoarse() {
+    Self.gated(3e-4) { table, rows, columns, bias, x, gate, out, stride in
+      table.fused.gegluTileCoarse(rows, columns, x, gate, stride, bias, bias + columns, &out, stride)
+      return (x.map(Double.init), gate.map(Double.init))
+    }
+  }
+
+  @Test func gegluTileBytes() {
+    Self.gated(3e-4) { table, rows, columns, bias, x, gate, out, stride in
+      let rowScales = (0..<rows).map { 0.01 + Float($0) / 300 }
+      let scales = (0..<2 * columns).map { 0.02 + Float($0) / 7000 }
+      let offsets = (0..<2 * columns).map { Int32($0 * 37 - 300) }
+      func products(_ values: [Float], _ first: Int) -> (words: [Float], values: [Double]) {
+        var words = [Float](repeating: 0, count: values.count)
+        var reals = [Double](repeating: 0, count: values.count)
+        for row in 0..<rows {
+          for column in 0..<columns {
+            let integer = Int32(values[row * stride + column] * 1000)
+            words[row * stride + column] = Float(bitPattern: UInt32(bitPattern: integer + offsets[first + column]))
+            reals[row * stride + column] = Double(integer) * Double(rowScales[row]) * Double(scales[first + column])
+          }
+        }
+        return (words, reals)
+      }
+      let (xWords, xValues) = products(x, 0)
+      let (gateWords, gateValues) = products(gate, columns)
+      scales.withUnsafeBufferPointer { s in
+        offsets.withUnsafeBufferPointer { o in
+          table.fused.gegluTileBytes(
+            rows, columns, xWords, gateWords, stride, rowScales, s.baseAddress.unsafelyUnwrapped,
+            o.baseAddress.unsafelyUnwrapped,
+            s.baseAddress.unsafelyUnwrapped + columns, o.baseAddress.unsafelyUnwrapped + columns, bias, bias + columns,
+            &out, stride)
+        }
+      }
+      return (xValues, gateValues)
+    }
+  }
+
+  /// NaN stays, infinities and large numbers have their limits.
+  @Test func coarseGatesHaveLimits() {
+    for table in Kernels.supported {
+      let gate: [Float] = [.nan, .infinity, -.infinity, 3e38, -3e38, 100, -100, 0]
+      let x = [Float](repeating: 1, count: gate.count)
+      var out = x
+      table.fused.gegluTileCoarse(1, gate.count, x, gate, 8, nil, nil, &out, 8)
+      #expect(out[0].isNaN)
+      #expect(out[1] == .infinity)
+      #expect(out[3] > 2.99e38)
+      #expect(abs(out[5] - 100) < 0.01)
+      #expect([out[2], out[4], out[6], out[7]] == [0, 0, 0, 0])
     }
   }
 

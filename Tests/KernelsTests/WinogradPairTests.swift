@@ -23,7 +23,7 @@ import Testing
             pairs.input(
               x, channels, 6 * channels, yBegin, yEnd, xBegin, xEnd, channels, &v, stride / 2, shift, y, x0, &scratch)
             expected.withUnsafeMutableBytes {
-              table.narrow.roundRow(wide, $0.bindMemory(to: UInt16.self).baseAddress!, 36 * stride)
+              table.narrow.roundRow(wide, $0.bindMemory(to: UInt16.self).baseAddress.unsafelyUnwrapped, 36 * stride)
             }
             #expect(v == expected, "\(channels)")
           }

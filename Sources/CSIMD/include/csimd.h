@@ -122,6 +122,14 @@ CSIMD_INLINE csimd_float csimd_scale(csimd_float v, csimd_float n) {
   return (csimd_float)_mm512_scalef_ps((__m512)v, (__m512)n);
 }
 #endif
+// 1 / v within 2^-14; 0 for infinities, NaN for NaN.
+CSIMD_INLINE csimd_float csimd_reciprocal_coarse(csimd_float v) {
+#if CSIMD_WIDTH == 16
+  return (csimd_float)_mm512_rcp14_ps((__m512)v);
+#else
+  return 1.0f / v;
+#endif
+}
 CSIMD_INLINE csimd_float csimd_convert(csimd_int v) { return __builtin_convertvector(v, csimd_float); }
 
 // Sum of all elements, by halves.
@@ -286,10 +294,10 @@ CSIMD_INLINE csimd_int csimd_nearest(csimd_float v) {
 typedef uint8_t csimd_byte __attribute__((ext_vector_type(CSIMD_WIDTH)));
 typedef uint8_t csimd_byte_unaligned __attribute__((ext_vector_type(CSIMD_WIDTH), aligned(1)));
 
-// 128 + the nearest integer, as unsigned bytes; |v| <= 127.
-CSIMD_INLINE void csimd_store_offset_bytes(uint8_t *p, csimd_float v) {
-  csimd_int shifted = csimd_nearest(v) + 128;
-  *(csimd_byte_unaligned *)p = __builtin_convertvector(shifted, csimd_byte);
+// 128 + the nearest integer to v * scale, as unsigned bytes; |v * scale| <= 127. Adding 1.5 * 2^23 leaves it in the low bits.
+CSIMD_INLINE void csimd_store_offset_bytes(uint8_t *p, csimd_float v, csimd_float scale) {
+  csimd_float shifted = csimd_fma(v, scale, (csimd_float)12583040.0f);
+  *(csimd_byte_unaligned *)p = __builtin_convertvector((csimd_unsigned)shifted, csimd_byte);
 }
 
 // Four vectors to the nearest integers as the bytes of each word, the first lowest; |v| <= 127.

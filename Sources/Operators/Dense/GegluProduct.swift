@@ -171,17 +171,21 @@ struct MatMulGegluOperator: Operator {
               matrix.panel(panel, from: k), target, g.tileColumns, k > 0, edge, ahead.next(),
               ahead.stride, ahead.lines)
           }
-          if matrix.format == .int8 {
-            kernels.narrow.rescale(
-              count, width, target, g.tileColumns, rowScales, matrix.columnScales + column,
-              matrix.columnOffsets + column, nil, nil, 0, Activation.none.rawValue)
-          }
         }
         multiply(value, values)
         multiply(gate, gates)
-        kernels.fused.gegluTile(
-          count, width, values, gates, g.tileColumns, bias.map { $0 + column }, bias.map { $0 + n + column },
-          y.floats + rowStart * n + column, n)
+        let target = y.floats + rowStart * n + column
+        let xBias = bias.map { $0 + column }
+        let gateBias = bias.map { $0 + n + column }
+        if value.format == .int8 {
+          kernels.fused.gegluTileBytes(
+            count, width, values, gates, g.tileColumns, rowScales, value.columnScales + column,
+            value.columnOffsets + column, gate.columnScales + column, gate.columnOffsets + column, xBias, gateBias,
+            target, n)
+        } else {
+          let tile = value.format == .float32 ? kernels.fused.gegluTile : kernels.fused.gegluTileCoarse
+          tile(count, width, values, gates, g.tileColumns, xBias, gateBias, target, n)
+        }
       }
     }
   }

@@ -22,8 +22,8 @@ struct StrassenPlan {
 
   /// Rows of the upper half of a group: images of 16 × 16 and more pixels are whole groups, so that no two images are summed.
   static let groupRows = 128
-  /// Words of half of K in a chunk: the right factors, 7 · 640 · 32 floats, are 573 KB of a 1 MB second-level cache.
-  private static let chunkLimit = 640
+  /// Words of half of K in a chunk: the right factors, 7 · 672 · 32 floats, are 602 KB of a 1 MB second-level cache.
+  private static let chunkLimit = 672
   /// Bytes of left factors that a round makes: a share of the last-level cache.
   private static let roundByteLimit = 8 << 20
   /// Fewer rows gain less than the sums cost.
@@ -50,8 +50,7 @@ struct StrassenPlan {
     let limit = kernels.gemm.blockDepth
     blocks = max(1, (half + limit - 1) / limit)
     blockDepth = min(limit, ((half + blocks - 1) / blocks + lineFloats - 1) / lineFloats * lineFloats)
-    let chunks = (half + Self.chunkLimit - 1) / Self.chunkLimit
-    chunk = (blocks + chunks - 1) / max(1, chunks)
+    chunk = min(blocks, max(1, Self.chunkLimit / max(1, blockDepth)))
     groups = (rows + 2 * Self.groupRows - 1) / (2 * Self.groupRows)
     let bytes = 4 * StrassenKernels.products * Self.groupRows * min(half, chunk * blockDepth)
     let most = max(1, min(groups, Self.roundByteLimit / max(1, bytes)))
