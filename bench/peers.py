@@ -8,20 +8,21 @@
 its load time includes), with OpenVINO's bfloat16 as the baseline.
 
 A model folder holds model.onnx and, optionally, io.npz with its inputs; otherwise inputs are drawn at random with the
-declared shapes, free dimensions taken from --set. Rounds alternate between runtimes, each in a process of its own, so that
-a slow minute of the machine falls on all of them. Run it on an idle machine: it warns when other work is running.
+declared shapes, free dimensions taken from --set. Every runtime has a process of its own. By default one is measured after the
+other, in each round; with --in-turn all are loaded first, which takes the memory of all, and then called one after the other, so
+that a slow minute of the machine falls on all of them: for calls of a second and more, as each finds its caches empty. Run it on an idle machine: it warns when other work is running.
 """
 
 import argparse
 import datetime
 import importlib.metadata
-import json
 import os
 import platform
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -82,14 +83,46 @@ def versions(names):
     return ", ".join(found)
 
 
-def measure(name, folder, feed, output, arguments):
-    values = [name, folder / "model.onnx", feed, output, arguments.runs, arguments.threads, arguments.touch_memory]
-    command = [sys.executable, str(HERE / "runtimes.py"), *map(str, values)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        print(f"{name} failed on {folder}: {done.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
+class Runtime:
+    """A process of runtimes.py, loaded when this returns. `failed`: the end of what it said, if it is no more."""
+
+    def __init__(self, name, folder, feed, output, arguments):
+        self.name, self.output, self.seconds = name, output, []
+        values = [name, folder / "model.onnx", feed, output, arguments.threads, arguments.touch_memory]
+        command = [sys.executable, str(HERE / "runtimes.py"), *map(str, values)]
+        self.errors = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True, bufsize=1)
+        self.failed = None
+        self.first = self.answer()
+
+    def answer(self):
+        """The next line that is a number; runtimes may print lines of their own."""
+        for line in self.process.stdout:
+            try:
+                return float(line)
+            except ValueError:
+                continue
+        self.process.wait()
+        self.errors.seek(0)
+        self.failed = self.errors.read().strip().splitlines()[-1:] or [f"exit status {self.process.returncode}"]
         return None
-    return json.loads(done.stdout.strip().splitlines()[-1])
+
+    def run(self):
+        if not self.failed:
+            self.process.stdin.write("\n")
+            self.seconds.append(self.answer())
+
+    def finish(self, folder):
+        """What was measured; None, and a message, where it failed."""
+        if not self.failed:
+            self.process.stdin.close()
+            peak = self.answer()
+        if self.failed:
+            print(f"{self.name} failed on {folder}: {self.failed[0]}", file=sys.stderr)
+            return None
+        self.process.wait()
+        return {"first": self.first, "seconds": self.seconds, "peak": peak}
 
 
 def compare(folder, arguments):
@@ -98,13 +131,22 @@ def compare(folder, arguments):
     results, outputs = {}, {}
     with tempfile.TemporaryDirectory() as scratch:
         np.savez(f"{scratch}/feed.npz", **feed)
+
+        def measure(names):
+            runtimes = [Runtime(name, folder, f"{scratch}/feed.npz", f"{scratch}/{name}.npy", arguments) for name in names]
+            for _ in range(arguments.runs):
+                for runtime in runtimes:
+                    if len(runtimes) > 1:
+                        time.sleep(0.1)  # threads of the runtime before may still spin
+                    runtime.run()
+            for runtime in runtimes:
+                if result := runtime.finish(folder):
+                    results.setdefault(runtime.name, []).append(result)
+                    outputs[runtime.name] = np.load(runtime.output)
+
         for _ in range(arguments.rounds):
-            for name in arguments.runtimes:
-                output = f"{scratch}/{name}.npy"
-                result = measure(name, folder, f"{scratch}/feed.npz", output, arguments)
-                if result:
-                    results.setdefault(name, []).append(result)
-                    outputs[name] = np.load(output)
+            for names in [arguments.runtimes] if arguments.in_turn else [[name] for name in arguments.runtimes]:
+                measure(names)
     return rows(results, outputs, weight_bytes(folder), arguments.baseline)
 
 
@@ -145,6 +187,7 @@ def main():
     parser.add_argument("--set", nargs="+", type=pair, default=[], metavar="NAME=SIZE", help="sizes of free dimensions")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--runs", type=int, default=7, help="timed runs per round, after a first one")
+    parser.add_argument("--in-turn", action="store_true", help="load all, then call them one after the other")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument(
         "--touch-memory", type=int, default=0, metavar="GIB",

@@ -1,6 +1,7 @@
-"""One runtime, one model, one process: loads, runs, and prints what it measured as a line of JSON.
+"""One runtime, one model, one process: loads, then runs once for every line of its input and prints the seconds.
 
-Started by peers.py, so that peak memory and load time are each runtime's own. Every runtime is set up as its documentation
+Started by peers.py, so that peak memory and load time are each runtime's own. Its first line of output is the time to the first
+result, its last, when the input ends, the peak memory. Every runtime is set up as its documentation
 says for speed: static shapes, the given number of threads, its own graph optimisations. "first" is the time from opening
 the model to its first result, with the runtime imported before.
 """
@@ -85,7 +86,7 @@ def touch_memory(gibibytes):
 
 
 def main():
-    name, path, feed_file, output_file, runs, threads, touch = sys.argv[1:]
+    name, path, feed_file, output_file, threads, touch = sys.argv[1:]
     runtime, precision = name.split("-")
     feed = dict(np.load(feed_file))
     importlib.import_module(runtime)
@@ -93,14 +94,13 @@ def main():
     started = time.perf_counter()
     run = globals()[f"{runtime}_runner"](path, precision, int(threads), feed)
     output = run()
-    first = time.perf_counter() - started
-    seconds = []
-    for _ in range(int(runs)):
+    print(json.dumps(time.perf_counter() - started), flush=True)
+    for _ in sys.stdin:
         started = time.perf_counter()
         output = run()
-        seconds.append(time.perf_counter() - started)
+        print(json.dumps(time.perf_counter() - started), flush=True)
     np.save(Path(output_file), output)
-    print(json.dumps({"first": first, "seconds": seconds, "peak": peak_bytes()}))
+    print(json.dumps(peak_bytes()), flush=True)
 
 
 if __name__ == "__main__":
