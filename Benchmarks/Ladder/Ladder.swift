@@ -25,7 +25,8 @@ public struct Ladder {
   /// `small`: sizes for a test; else sizes of Stable Diffusion's layers, cut so that the first rung takes about a second.
   public static func all(small: Bool) throws -> [Ladder] {
     [
-      try matrixProduct(small: small), try strassenProduct(small: small), try convolution(small: small), try attention(small: small),
+      try matrixProduct(small: small), try strassenProduct(small: small), try convolution(small: small),
+      try attention(small: small),
       try groupNorm(small: small), try activation(small: small), try reducedProduct(.bfloat16, small: small),
       try reducedProduct(.int8, small: small),
     ]

@@ -51,4 +51,28 @@ import Testing
     let unavoidable = try allocations(plain, feeds, threads: threads)
     #expect(count <= unavoidable)
   }
+
+  /// The fixtures' products are small; large ones in float32 take Strassen's algorithm.
+  @Test(arguments: [1, 2]) func largeProductsAllocateNothing(threads: Int) throws {
+    let (rows, size) = (600, 512)
+    let x = try Tensor(type: .float32, shape: [rows, size])
+    x.pointer(Float.self).update(repeating: 0.5, count: x.count)
+    func model(_ node: Proto, _ initializers: [Proto]) throws -> Model {
+      let bytes = Onnx.model(
+        Onnx.graph(
+          [node], inputs: [Onnx.value("x", Onnx.float32, [rows, size])],
+          outputs: [Onnx.value("y", Onnx.float32, [rows, size])], initializers: initializers))
+      return try Model(
+        bytes.withUnsafeBytes { try ModelLoader.load(bytes: $0) },
+        options: ModelOptions(pool: ThreadPool(threads: threads)))
+    }
+    let weights = Onnx.tensor(
+      "w", Onnx.float32, [size, size], floats: [Float](repeating: 0.25, count: size * size))
+    let product = try model(Onnx.node("MatMul", ["x", "w"], ["y"]), [weights])
+    let y = try #require(try product.run(["x": x])["y"])
+    #expect(UnsafeBufferPointer(start: y.pointer(Float.self), count: y.count).allSatisfy { $0 == 64 })
+    let count = try allocations(product, ["x": x], threads: threads)
+    let plain = try model(Onnx.node("Identity", ["x"], ["y"]), [])
+    #expect(count <= (try allocations(plain, ["x": x], threads: threads)))
+  }
 }

@@ -88,7 +88,8 @@ struct StrassenPlan {
       let longest = (pairs * pieces + threads - 1) / threads
       return Double(longest) * (group * Double((groups + pieces - 1) / pieces) + factors)
     }
-    return (1...max(1, groups)).map { ($0, time($0)) }.min { $0.1 < $1.1 } ?? (1, 0)
+    let best = (1...max(1, groups)).min { time($0) < time($1) } ?? 1
+    return (best, time(best))
   }
 
   // MARK: Memory
