@@ -9,8 +9,9 @@ its load time includes), with OpenVINO's bfloat16 as the baseline.
 
 A model folder holds model.onnx and, optionally, io.npz with its inputs; otherwise inputs are drawn at random with the
 declared shapes, free dimensions taken from --set. Every runtime has a process of its own. By default one is measured after the
-other, in each round; with --in-turn all are loaded first, which takes the memory of all, and then called one after the other, so
-that a slow minute of the machine falls on all of them: for calls of a second and more, as each finds its caches empty. Run it on an idle machine: it warns when other work is running.
+other, in each round; with --in-turn all are loaded first, which takes the memory of all, and then called one after the
+other, so that a slow minute of the machine falls on all of them: for calls of a second and more, as each finds its caches
+empty. Run it on an idle machine: it warns when other work is running.
 """
 
 import argparse
@@ -110,7 +111,10 @@ class Runtime:
 
     def run(self):
         if not self.failed:
-            self.process.stdin.write("\n")
+            try:
+                self.process.stdin.write("\n")
+            except BrokenPipeError:
+                pass  # the answer says why
             self.seconds.append(self.answer())
 
     def finish(self, folder):

@@ -5,14 +5,11 @@ extension Ladder {
   static func matrixProduct(small: Bool) throws -> Ladder {
     // Too few rows for Strassen's algorithm, which has a ladder of its own.
     let (m, n, k) = small ? (13, 35, 300) : (240, 1280, 960)
-    let a = numbers(m * k, seed: 1)
-    let b = numbers(k * n, seed: 2)
-    let ours = try EngineOperator(
-      "MatMul", domain: "", version: 13, inputs: [try tensor(a, [m, k]), try tensor(b, [k, n])])
-    return Ladder(
-      name: "matrix product", operations: 2 * Double(m * n * k), bytes: 4 * Double(m * k + k * n + m * n),
-      outputCount: m * n,
-      rungs: [
+    return try product(
+      "matrix product", m, n, k,
+      ours: "B packed in panels, A in tiles, a register tile per instruction set, fused epilogue."
+    ) { a, b in
+      [
         Rung(name: "naive", sentence: "The definition: a dot product of a row and a column per element.") { c in
           for i in 0..<m {
             for j in 0..<n {
@@ -37,31 +34,36 @@ extension Ladder {
         Rung(name: "vectorised", sentence: "A tile of 4 × 8 sums in registers, two vectors of four wide.") { c in
           tiledProduct(a, b, &c, m, n, k)
         },
-        Rung(
-          name: "ours", sentence: "B packed in panels, A in tiles, a register tile per instruction set, fused epilogue."
-        ) { try ours.run(into: &$0) },
-      ])
+      ]
+    }
   }
 
   /// A product that is large enough for Strassen's algorithm.
   static func strassenProduct(small: Bool) throws -> Ladder {
     let (m, n, k) = small ? (257, 256, 514) : (512, 1280, 1280)
+    return try product(
+      "large matrix product", m, n, k,
+      ours: "Seven packed products of quarters instead of eight; sums of quarters are made while packing."
+    ) { a, b in
+      [
+        Rung(name: "vectorised", sentence: "A tile of 4 × 8 sums in registers, two vectors of four wide.") { c in
+          tiledProduct(a, b, &c, m, n, k)
+        }
+      ]
+    }
+  }
+
+  /// The given rungs, then the engine's operator.
+  private static func product(
+    _ name: String, _ m: Int, _ n: Int, _ k: Int, ours sentence: String, rungs: ([Float], [Float]) -> [Rung]
+  ) throws -> Ladder {
     let a = numbers(m * k, seed: 1)
     let b = numbers(k * n, seed: 2)
     let ours = try EngineOperator(
       "MatMul", domain: "", version: 13, inputs: [try tensor(a, [m, k]), try tensor(b, [k, n])])
     return Ladder(
-      name: "large matrix product", operations: 2 * Double(m * n * k), bytes: 4 * Double(m * k + k * n + m * n),
-      outputCount: m * n,
-      rungs: [
-        Rung(name: "vectorised", sentence: "A tile of 4 × 8 sums in registers, two vectors of four wide.") { c in
-          tiledProduct(a, b, &c, m, n, k)
-        },
-        Rung(
-          name: "ours",
-          sentence: "Seven packed products of quarters instead of eight; sums of quarters are made while packing."
-        ) { try ours.run(into: &$0) },
-      ])
+      name: name, operations: 2 * Double(m * n * k), bytes: 4 * Double(m * k + k * n + m * n), outputCount: m * n,
+      rungs: rungs(a, b) + [Rung(name: "ours", sentence: sentence) { try ours.run(into: &$0) }])
   }
 }
 

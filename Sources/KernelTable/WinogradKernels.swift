@@ -1,3 +1,14 @@
+/// `(x, pixelStride, lineStride, yBegin, yEnd, xBegin, xEnd, channels, v, frequencyStride, shift, yPhase, xPhase,
+/// scratch)`: the window whose first pixel is at `x`, transformed: frequency f of channel c at
+/// `v[f * frequencyStride + c]`. Pixels outside the given rows and columns of the window (0…windowSide) count as zero and are not
+/// read. Row i of the window lies `(i + yPhase) >> shift` lines behind the first, columns alike: with shift 1 the window
+/// slides over an image of twice the size.
+package typealias WinogradInputKernel =
+  @convention(c) (
+    UnsafePointer<Float>, Int, Int, Int, Int, Int, Int, Int, UnsafeMutablePointer<Float>, Int, Int, Int, Int,
+    UnsafeMutablePointer<Float>
+  ) -> Void
+
 /// Winograd's F(m×m, 3×3): a square of m×m outputs from a window of (m + 2)×(m + 2) inputs: with m = 4, 36 products instead
 /// of 144, with m = 3, 25 instead of 81.
 ///
@@ -10,16 +21,8 @@ package struct WinogradKernels: Sendable {
   /// Vectors of scratch that the transforms need.
   package static let scratchVectors = 72
 
-  /// `(x, pixelStride, lineStride, yBegin, yEnd, xBegin, xEnd, channels, v, frequencyStride, shift, yPhase, xPhase,
-  /// scratch)`: the window whose first pixel is at `x`, transformed: frequency f of channel c at
-  /// `v[f * frequencyStride + c]`. Pixels outside the given rows and columns of the window (0…windowSide) count as zero and are not
-  /// read. Row i of the window lies `(i + yPhase) >> shift` lines behind the first, columns alike: with shift 1 the window
-  /// slides over an image of twice the size.
-  package var input:
-    @convention(c) (
-      UnsafePointer<Float>, Int, Int, Int, Int, Int, Int, Int, UnsafeMutablePointer<Float>, Int, Int, Int, Int,
-      UnsafeMutablePointer<Float>
-    ) -> Void
+  /// Frequencies in float32.
+  package var input: WinogradInputKernel
   /// `(panel, tapStride, depth, u, frequencyStride)`: transforms `depth` rows of one packed panel of 3×3 weights.
   /// Tap t of row k lies at `panel[t * tapStride + k * tileColumns]`, frequency f at
   /// `u[f * frequencyStride + k * tileColumns]`.
@@ -42,11 +45,7 @@ package struct WinogradKernels: Sendable {
 
   package init(
     outputSide: Int,
-    input:
-      @convention(c) (
-        UnsafePointer<Float>, Int, Int, Int, Int, Int, Int, Int, UnsafeMutablePointer<Float>, Int, Int, Int, Int,
-        UnsafeMutablePointer<Float>
-      ) -> Void,
+    input: WinogradInputKernel,
     weights:
       @convention(c) (UnsafePointer<Float>, Int, Int, UnsafeMutablePointer<Float>, Int) -> Void,
     output:
@@ -64,12 +63,8 @@ package struct WinogradKernels: Sendable {
 
 /// Winograd's transforms with results rounded to bfloat16, two channels to a word.
 package struct WinogradPairKernels: Sendable {
-  /// `WinogradKernels.input`, whose `frequencyStride` counts words. Whole vectors of words are stored.
-  package var input:
-    @convention(c) (
-      UnsafePointer<Float>, Int, Int, Int, Int, Int, Int, Int, UnsafeMutablePointer<Float>, Int, Int, Int, Int,
-      UnsafeMutablePointer<Float>
-    ) -> Void
+  /// `WinogradInputKernel` whose `frequencyStride` counts words. Whole vectors of words are stored.
+  package var input: WinogradInputKernel
   /// `(panel, tapStride, words, u, frequencyStride)`: `WinogradKernels.weights` from a panel of bfloat16; all counts are words.
   package var pairWeights: @convention(c) (UnsafePointer<Float>, Int, Int, UnsafeMutablePointer<Float>, Int) -> Void
   /// `(panel, tapStride, words, scales, u, frequencyStride)`: from a panel of int8, twice as many words.
@@ -77,11 +72,7 @@ package struct WinogradPairKernels: Sendable {
     @convention(c) (UnsafePointer<Float>, Int, Int, UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int) -> Void
 
   package init(
-    input:
-      @convention(c) (
-        UnsafePointer<Float>, Int, Int, Int, Int, Int, Int, Int, UnsafeMutablePointer<Float>, Int, Int, Int, Int,
-        UnsafeMutablePointer<Float>
-      ) -> Void,
+    input: WinogradInputKernel,
     pairWeights: @convention(c) (UnsafePointer<Float>, Int, Int, UnsafeMutablePointer<Float>, Int) -> Void,
     byteWeights:
       @convention(c) (UnsafePointer<Float>, Int, Int, UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int) -> Void

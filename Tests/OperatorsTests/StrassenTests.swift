@@ -145,9 +145,11 @@ import Testing
       #expect(!y[row * size.columns].isNaN)
     }
     #expect(y[300 * size.columns].isNaN)
+    // Its partner, by which one sees that the operator takes the algorithm at all.
+    #expect(y[428 * size.columns].isNaN)
   }
 
-  /// Operators take the algorithm for large products, with the memory that they asked for: multiplied, gated, convolved.
+  /// Large products and gates of operators; a gate's partner row shows that it takes the algorithm too.
   @Test func operatorsUseIt() throws {
     let tile = Kernels.current.gemm.tileColumns
     let (rows, depth, columns) = (600, 512, 32 * tile)
@@ -168,6 +170,18 @@ import Testing
       return Double(product[row * columns + column]) * gate * 0.5 * Glibc.erfc(-gate / 2.0.squareRoot())
     }
     #expect(Self.error(gated, expected) < Self.tolerance)
+    var spoiled = a
+    spoiled[3 * depth] = .nan
+    let y: [Float] = try DenseRunner(type: "MatMulGeglu").run([Tensor(spoiled, [1, rows, depth]), w, nil])[0].values()
+    #expect(y[(3 + StrassenPlan.groupRows) * n].isNaN && !y[300 * n].isNaN)
+    // The memory that the operator asks for: the algorithm's, and W packed.
+    let plan = try #require(
+      StrassenPlan(
+        rows: rows, depth: depth, pairs: PackedMatrix.panelCount(n, Kernels.current), threads: 2,
+        kernels: Kernels.current, inOneChunk: true))
+    let packed = ScratchMemory.byteCount(floats: PackedMatrix.floatCount(depth: depth, columns: n, Kernels.current))
+    let infos = [x, w].map { ValueInfo(type: $0.type, shape: $0.shape) }
+    #expect(MatMulGegluOperator().scratchByteCount(for: infos, threads: 2) == plan.scratchByteCount + 2 * packed)
   }
 
   /// Windows are gathered: a 3×3 convolution with stride 2.

@@ -51,10 +51,10 @@ struct MatMulGegluOperator: Operator {
       inOneChunk: true)
   }
 
-  /// Whether a thread cannot hold one tile of A for all of K.
-  private static func isWide(words: Int, _ kernels: KernelTable) -> Bool {
+  /// Rows of A that a thread holds packed for all of K, in whole tiles; 0 where K is too long for one.
+  private static func heldRows(words: Int, _ kernels: KernelTable) -> Int {
     let g = kernels.gemm
-    return MatrixProduct.heldRows(kernels) / max(1, (words + g.blockDepth - 1) / g.blockDepth) < g.tileRows
+    return MatrixProduct.heldRows(kernels) / g.equalBlocks(words).count / g.tileRows * g.tileRows
   }
 
   func scratchByteCount(for inputs: [ValueInfo?], threads: Int) -> Int {
@@ -64,7 +64,7 @@ struct MatMulGegluOperator: Operator {
     let slots: Int
     if let plan = Self.strassenPlan(rows: rows, depth: k, columns: n, threads: threads, format, kernels) {
       slots = plan.scratchByteCount
-    } else if Self.isWide(words: format.words(k), kernels) {
+    } else if Self.heldRows(words: format.words(k), kernels) == 0 {
       slots = MatrixProduct.scratchByteCount(
         rows: rows, depth: k, columns: n, format: format, threads: threads, kernels)
     } else {
@@ -122,8 +122,8 @@ struct MatMulGegluOperator: Operator {
       rows: rows, depth: value.words, panels: value.panelCount, matrices: 2, threads: slots, kernels: kernels)
     // Rows per task so that A is packed for all of K, and never more than the tiles hold.
     let (depthBlocks, blockDepth) = (partition.depthBlocks, partition.blockDepth)
-    let held = MatrixProduct.heldRows(kernels) / depthBlocks / g.tileRows * g.tileRows
-    guard !Self.isWide(words: value.words, kernels) else {
+    let held = Self.heldRows(words: value.words, kernels)
+    guard held > 0 else {
       return try runWide(value, gate, a, bias, y, context: context, scratch: &scratch)
     }
     let blocks = try scratch.takeFloats(slots * Self.slotFloatCount(kernels))

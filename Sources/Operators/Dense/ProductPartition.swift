@@ -1,5 +1,13 @@
 import KernelTable
 
+extension GemmShape {
+  /// K of `depth` words in as few blocks as panel kernels take, of equal size in whole cache lines but for the last.
+  func equalBlocks(_ depth: Int) -> (count: Int, depth: Int) {
+    let count = max(1, (depth + blockDepth - 1) / blockDepth)
+    return (count, min(blockDepth, ((depth + count - 1) / count + lineFloats - 1) / lineFloats * lineFloats))
+  }
+}
+
 extension MatrixProduct {
   /// How rows and panels are divided into tasks. Tasks that share panels follow each other, so that B is read from memory
   /// once for all rows where it does not fit the last-level cache as a whole.
@@ -39,9 +47,7 @@ extension MatrixProduct {
     ) {
       let g = kernels.gemm
       func tiles(_ rows: Int) -> Int { (rows + g.tileRows - 1) / g.tileRows * g.tileRows }
-      depthBlocks = max(1, (depth + g.blockDepth - 1) / g.blockDepth)
-      blockDepth = min(
-        g.blockDepth, ((depth + depthBlocks - 1) / depthBlocks + lineFloats - 1) / lineFloats * lineFloats)
+      (depthBlocks, blockDepth) = g.equalBlocks(depth)
       let held = MatrixProduct.heldRows(kernels)
       var limit = rowLimit ?? MatrixProduct.blockRowLimit(kernels)
       if rowLimit == nil, rows > limit {

@@ -47,16 +47,14 @@ struct StrassenPlan {
     self.threads = max(1, threads)
     self.kernels = kernels
     half = depth / 2
-    let limit = kernels.gemm.blockDepth
-    blocks = max(1, (half + limit - 1) / limit)
-    blockDepth = min(limit, ((half + blocks - 1) / blocks + lineFloats - 1) / lineFloats * lineFloats)
+    (blocks, blockDepth) = kernels.gemm.equalBlocks(half)
     chunk = min(blocks, max(1, Self.chunkLimit / max(1, blockDepth)))
     groups = (rows + 2 * Self.groupRows - 1) / (2 * Self.groupRows)
     let bytes = 4 * StrassenKernels.products * Self.groupRows * min(half, chunk * blockDepth)
     let most = max(1, min(groups, Self.roundByteLimit / max(1, bytes)))
     let (pairs, threads, groups) = (pairs, max(1, threads), groups)
     func time(_ roundGroups: Int) -> Double {
-      func round(_ groups: Int) -> Double { Self.pieces(groups: groups, pairs: pairs, threads: threads).time }
+      func round(_ groups: Int) -> Double { Self.height(groups: groups, pairs: pairs, threads: threads).time }
       let (rounds, rest) = groups.quotientAndRemainder(dividingBy: roundGroups)
       return Double(rounds) * (round(roundGroups) + Self.roundTime) + (rest > 0 ? round(rest) + Self.roundTime : 0)
     }
@@ -78,15 +76,16 @@ struct StrassenPlan {
   /// Of a round beside its products, per word of half of K: threads wait for one another twice.
   private static let roundTime = 100.0
 
-  /// Tasks per pair for a round of so many groups: few, as each makes the right factors again, but so that no thread waits long.
-  func pieces(groups: Int) -> Int { Self.pieces(groups: groups, pairs: pairs, threads: threads).count }
+  /// Groups of a task in a round of so many: as many as possible, as every task makes its right factors, but so that no thread
+  /// waits long.
+  func height(groups: Int) -> Int { Self.height(groups: groups, pairs: pairs, threads: threads).count }
 
-  private static func pieces(groups: Int, pairs: Int, threads: Int) -> (count: Int, time: Double) {
+  private static func height(groups: Int, pairs: Int, threads: Int) -> (count: Int, time: Double) {
     /// Cycles per word of half of K: a group's products take one per row; making the factors of a pair is an estimate.
     let (group, factors) = (Double(StrassenKernels.products * groupRows), 16.0)
-    func time(_ pieces: Int) -> Double {
-      let longest = (pairs * pieces + threads - 1) / threads
-      return Double(longest) * (group * Double((groups + pieces - 1) / pieces) + factors)
+    func time(_ height: Int) -> Double {
+      let tasks = pairs * ((groups + height - 1) / height)
+      return Double((tasks + threads - 1) / threads) * (group * Double(height) + factors)
     }
     let best = (1...max(1, groups)).min { time($0) < time($1) } ?? 1
     return (best, time(best))
@@ -96,7 +95,6 @@ struct StrassenPlan {
 
   /// Floats from left factor to left factor, and from block to block.
   var leftDistance: Int { chunk * leftBlockDistance }
-  /// Blocks follow each other without a gap: what a panel kernel asks for after the last rows are the first of the next block.
   var leftBlockDistance: Int { Self.groupRows * kernels.gemm.rowStride }
   /// Floats from right factor to right factor.
   var rightDistance: Int { chunk * blockDepth * kernels.gemm.tileColumns }

@@ -32,15 +32,14 @@ struct StrassenProduct {
         let blocks = block..<min(plan.blocks, block + plan.chunk)
         try makeLeftFactors(groups, blocks, factors, context: context, source)
         for slot in 0..<slots { Slot(own + slot * plan.slotFloatCount, plan).mark.pointee = .max }
-        let pieces = plan.pieces(groups: groups.count)
-        let height = (groups.count + pieces - 1) / pieces
+        let height = plan.height(groups: groups.count)
+        let pieces = (groups.count + height - 1) / height
         try runTasks(plan.pairs * pieces, slots: slots, context: context) { slot, task in
           let (pair, piece) = task.quotientAndRemainder(dividingBy: pieces)
           let begin = groups.lowerBound + piece * height
-          let end = min(groups.upperBound, begin + height)
-          guard begin < end else { return }
           multiply(
-            pair, begin..<end, blocks, factors + (begin - groups.lowerBound) * Kernels.products * plan.leftDistance,
+            pair, begin..<min(groups.upperBound, begin + height), blocks,
+            factors + (begin - groups.lowerBound) * Kernels.products * plan.leftDistance,
             Slot(own + slot * plan.slotFloatCount, plan), results)
         }
       }
