@@ -89,7 +89,7 @@ class Runtime:
 
     def __init__(self, name, folder, feed, output, arguments):
         self.name, self.output, self.seconds = name, output, []
-        values = [name, folder / "model.onnx", feed, output, arguments.threads, arguments.touch_memory]
+        values = [name, folder / "model.onnx", feed, output, arguments.threads, arguments.touch_memory, *arguments.constant]
         command = [sys.executable, str(HERE / "runtimes.py"), *map(str, values)]
         self.errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
@@ -189,6 +189,10 @@ def main():
     parser.add_argument("--precision", nargs="+", choices=["fp32", "bf16", "int8"], help="instead of --runtimes")
     parser.add_argument("--baseline", choices=NAMES, help="what the ratios are against (default: openvino-fp32, else its first)")
     parser.add_argument("--set", nargs="+", type=pair, default=[], metavar="NAME=SIZE", help="sizes of free dimensions")
+    parser.add_argument(
+        "--constant", nargs="+", default=[], metavar="NAME",
+        help="inputs that stay the same in a sampling loop: AdaDiff keeps what depends on them alone; the others have no such setting",
+    )
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--runs", type=int, default=7, help="timed runs per round, after a first one")
     parser.add_argument("--in-turn", action="store_true", help="load all, then call them one after the other")

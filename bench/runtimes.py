@@ -23,16 +23,16 @@ NAMES = [
 ]
 
 
-def adadiff_runner(path, precision, threads, feed):
+def adadiff_runner(path, precision, threads, feed, constant):
     import adadiff
 
     options = {} if precision == "fp32" else {"precision": precision}
-    model = adadiff.Model(path, threads=threads, **options)
+    model = adadiff.Model(path, threads=threads, constant_inputs=constant, **options)
     output = model.outputs[0].name
     return lambda: model.run(feed)[output]
 
 
-def onnxruntime_runner(path, precision, threads, feed):
+def onnxruntime_runner(path, precision, threads, feed, _constant):
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -41,7 +41,7 @@ def onnxruntime_runner(path, precision, threads, feed):
     return lambda: session.run(None, feed)[0]
 
 
-def openvino_runner(path, precision, threads, feed):
+def openvino_runner(path, precision, threads, feed, _constant):
     import openvino
 
     core = openvino.Core()
@@ -86,13 +86,13 @@ def touch_memory(gibibytes):
 
 
 def main():
-    name, path, feed_file, output_file, threads, touch = sys.argv[1:]
+    name, path, feed_file, output_file, threads, touch, *constant = sys.argv[1:]
     runtime, precision = name.split("-")
     feed = dict(np.load(feed_file))
     importlib.import_module(runtime)
     touch_memory(int(touch))
     started = time.perf_counter()
-    run = globals()[f"{runtime}_runner"](path, precision, int(threads), feed)
+    run = globals()[f"{runtime}_runner"](path, precision, int(threads), feed, constant)
     output = run()
     print(json.dumps(time.perf_counter() - started), flush=True)
     for _ in sys.stdin:

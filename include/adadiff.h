@@ -252,6 +252,10 @@ typedef int32_t (*adadiff_score_callback)(adadiff_scoring *scoring, void *user);
  *    open     threads            int     threads of the pipeline or model, the caller's included; 0 = all allowed CPUs
  *    open     precision          string  of the large products: "float32" (default, also "fp32"), "bfloat16" (also "bf16"),
  *                                        "int8" (weights and activations as bytes; text encoder and decoder in bfloat16)
+ *    open     constant_inputs    string  of a model: names of inputs, separated by commas, that seldom change from run to run,
+ *                                        such as the text features of a sampling loop ("encoder_hidden_states"). What
+ *                                        depends on them alone is computed once, kept, and computed again when their
+ *                                        elements differ; results are the same bits. Pipelines do so themselves.
  *    open     lazy               bool    read each component at its first use instead of at open
  *    run      negative_prompt    string  text to steer away from (default "")
  *    run      steps              int     number of sampling steps, 1…1000, or the string "auto" (default): the policy decides

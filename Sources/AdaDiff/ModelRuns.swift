@@ -32,16 +32,17 @@ private func checkOutput(_ name: String, of model: Model) throws {
 
 /// Runs with the options' pool, token and profiler; returns results and a report.
 private func run(
-  _ model: Model, _ feeds: [String: Tensor], outputs: [String]?, options: OptionsObject
+  _ object: ModelObject, _ feeds: [String: Tensor], outputs: [String]?, options: OptionsObject
 ) throws -> (results: [String: Tensor], report: JSON) {
   let callbacks = RunCallbacks(options)
   let profiler = options.named.generation.profile ? Profiler() : nil
   let start = Clock.milliseconds()
-  let results = try model.run(
-    feeds, outputs: outputs, options: RunOptions(checkCancelled: { try callbacks.checkCancelled() }, profiler: profiler)
-  )
+  let results = try object.model.run(
+    feeds, outputs: outputs,
+    options: RunOptions(
+      checkCancelled: { try callbacks.checkCancelled() }, profiler: profiler, series: object.series))
   var report: [String: JSON] = [
-    "milliseconds": JSON(Clock.milliseconds() - start), "precision": JSON(model.precision.rawValue),
+    "milliseconds": JSON(Clock.milliseconds() - start), "precision": JSON(object.model.precision.rawValue),
   ]
   if let profiler {
     report["operators"] = GenerationReport.operators(profiler)
@@ -73,7 +74,7 @@ public func adadiff_model_run(
       names = object.model.outputs.map(\.name)
     }
     for name in names { try checkOutput(name, of: object.model) }
-    let (tensors, report) = try run(object.model, feeds(inputs, of: object.model), outputs: names, options: options)
+    let (tensors, report) = try run(object, feeds(inputs, of: object.model), outputs: names, options: options)
     return TensorsObject(
       try names.map { name in
         guard let tensor = tensors[name] else { throw Failure(.internalError, "the run gave no output '\(name)'") }
@@ -113,7 +114,7 @@ public func adadiff_model_run_into(
       }
     }
     let (tensors, _) = try run(
-      object.model, feeds(inputs, of: object.model), outputs: outputs.map(\.name), options: options)
+      object, feeds(inputs, of: object.model), outputs: outputs.map(\.name), options: options)
     for output in outputs {
       guard let tensor = tensors[output.name] else {
         throw Failure(.internalError, "the run gave no output '\(output.name)'")

@@ -71,6 +71,24 @@ def test_ports_tell_names_types_and_shapes():
     assert model.info["operators"] == {"Neg": 1}
 
 
+def test_what_constant_inputs_give_is_computed_once():
+    nodes = [
+        helper.make_node("Relu", ["w"], ["v"]), helper.make_node("Neg", ["v"], ["n"]), helper.make_node("Add", ["x", "n"], ["y"]),
+    ]  # fmt: skip
+    graph = graph_bytes(nodes, [(name, TensorProto.FLOAT, ("n",)) for name in "xw"], [("y", TensorProto.FLOAT, ("n",))])
+    model, plain = adadiff.Model(graph, constant_inputs=["w"]), adadiff.Model(graph)
+    for x, w, ran in [(1, 5, 3), (2, 5, 1), (2, 7, 3), (3, 7, 1), (3, 5, 3)]:
+        feed = {"x": np.array([x, -x], np.float32), "w": np.array([w, -w], np.float32)}
+        result, report = model.profile(feed)
+        np.testing.assert_array_equal(result["y"], plain.run(feed)["y"])
+        assert sum(node["runs"] for node in report["operators"]) == ran, (x, w)
+
+
+def test_constant_inputs_are_inputs():
+    with pytest.raises(adadiff.UnknownName, match="constant_inputs.*'w'.*x"):
+        adadiff.Model(unary("Neg"), constant_inputs=["x", "w"])
+
+
 def test_outputs_can_be_selected_and_ordered():
     nodes = [helper.make_node("Neg", ["x"], ["a"]), helper.make_node("Abs", ["x"], ["b"])]
     ports = [(name, TensorProto.FLOAT, (2,)) for name in "xab"]

@@ -8,6 +8,8 @@ public struct PipelineOptions: Sendable {
   public var threads = 0
   public var precision = Precision.float32
   public var lazy = false
+  /// Inputs of a model, not a pipeline, whose elements seldom change from run to run.
+  public var constantInputs: [String] = []
 
   public init() {}
 

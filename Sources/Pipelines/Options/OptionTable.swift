@@ -19,6 +19,13 @@ extension NamedOptions {
     ) { value in
       if case .text(let text) = value { Precision(named: text) } else { nil }
     },
+    OptionDescription(
+      "constant_inputs", .string, .open, at: \.pipeline.constantInputs, default: "",
+      "Inputs of a model, separated by commas without spaces, that seldom change: what depends on them alone is kept between runs."
+    ) { value in
+      guard case .text(let text) = value else { return nil }
+      return text.split(separator: ",").map(String.init)
+    },
     bool("lazy", .open, \.pipeline.lazy, "Read each component at its first use instead of at open."),
     string("negative_prompt", .run, \.generation.negativePrompt, default: "", "Text to steer away from."),
     OptionDescription(

@@ -24,6 +24,8 @@ struct BenchCommand: ParsableCommand {
             One network call, with the time of every kind of operator.
         adadiff bench unet/model.onnx --precision bfloat16
             The same with weights and activations of its products rounded to bfloat16.
+        adadiff bench unet/model.onnx --constant-input encoder_hidden_states …
+            One call of a sampling loop: the text is the same in all.
         adadiff bench unet/model.onnx --svg times.svg --dim batch_size=2 …
             The time of every node as nested bars.
         adadiff bench unet/model.onnx --tune --dim batch_size=2 …
@@ -47,6 +49,13 @@ struct BenchCommand: ParsableCommand {
 
   @Option(help: ArgumentHelp("Size of a free dimension of a model; repeatable.", valueName: "name=size"))
   var dim: [String] = []
+
+  @Option(
+    name: .customLong("constant-input"),
+    help: ArgumentHelp(
+      "Input of a model that seldom changes, as text features do; what depends on such inputs alone is computed in the first run and kept. Repeatable.",
+      valueName: "name"))
+  var constantInputs: [String] = []
 
   @Option(help: ArgumentHelp("Threads to compute on (default: all allowed processors).", valueName: "n"))
   var threads: Int?
@@ -77,8 +86,9 @@ struct BenchCommand: ParsableCommand {
     if profile { try options.set("profile", true) }
     let path = if let model { model } else { try BundledModel.folder() }
     if Paths.isFolder(path) {
-      guard svg == nil, !tune else {
-        throw Failure(.invalidArgument, "--svg and --tune measure one network: give an ONNX file", actual: path)
+      guard svg == nil, !tune, constantInputs.isEmpty else {
+        throw Failure(
+          .invalidArgument, "--svg, --tune and --constant-input are for one network: give an ONNX file", actual: path)
       }
       try measurePipeline(path, options: options)
     } else if tune {
@@ -115,6 +125,7 @@ struct BenchCommand: ParsableCommand {
 
   private func measureModel(_ path: String, options: LibraryOptions) throws {
     try options.set("profile", true)
+    try options.set("constant_inputs", constantInputs.joined(separator: ","))
     let model = try LibraryModel(path: path, options: options)
     var inputs = try input.map { try LibraryTensor(argument: $0) }
     let sizes = try dimensions()

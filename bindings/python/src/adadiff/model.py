@@ -32,6 +32,8 @@ class Model:
 
     `model` is a path, or the bytes of a file (with `folder` for its external data). `threads` 0 means all processors.
     `precision` of its large products is "float32", "bfloat16" or "int8".
+    `constant_inputs` names inputs that seldom change from run to run, such as the text features of a sampling loop: what
+    depends on them alone is computed once and kept until their elements differ. Results are the same bits.
     Raises `NotFound`, `Corrupt`, or `Unsupported` with the node and operator that cannot run.
     """
 
@@ -42,9 +44,11 @@ class Model:
         folder: str | os.PathLike[str] | None = None,
         threads: int | None = None,
         precision: str | None = None,
+        constant_inputs: Sequence[str] = (),
         **options: Any,
     ) -> None:
-        opening = Options({"threads": threads, "precision": precision, **options})
+        constant = ",".join(constant_inputs) or None
+        opening = Options({"threads": threads, "precision": precision, "constant_inputs": constant, **options})
         if isinstance(model, (bytes, bytearray, memoryview)):
             data = bytes(model)
             place = None if folder is None else encoded(os.fspath(folder), "folder")
