@@ -55,9 +55,14 @@ package func kernelTable() -> KernelTable {
     accumulate: accumulate,
     multiplyAdd: multiplyAdd,
     winograd: WinogradKernels(
-      outputSide: 4, input: winogradInput, weights: winogradWeights, output: winogradOutput),
+      outputSide: 4, inputLine: [0, 1, 2, 3, 4, 5], input: winogradInput, weights: winogradWeights,
+      output: winogradOutput),
     smallWinograd: WinogradKernels(
-      outputSide: 3, input: winogradSmallInput, weights: winogradSmallWeights, output: winogradSmallOutput),
+      outputSide: 3, inputLine: [0, 1, 2, 3, 4], input: winogradSmallInput, weights: winogradSmallWeights,
+      output: winogradSmallOutput),
+    enlargedWinograd: WinogradKernels(
+      outputSide: 4, inputLine: [0, 1, 2, 2, 3], input: winogradEnlargedInput, weights: winogradEnlargedWeights,
+      output: winogradEnlargedOutput),
     strassen: StrassenKernels(left: strassenLeft, right: strassenRight, results: strassenResults),
     fused: FusedKernels(
       gegluTile: gegluTile, gegluTileCoarse: gegluTileCoarse, gegluTileBytes: gegluTileBytes),
@@ -79,6 +84,7 @@ package func kernelTable() -> KernelTable {
     table.half = HalfKernels(panel: halfPanel)
     table.winograd.halfWeights = winogradHalfWeights
     table.smallWinograd.halfWeights = winogradSmallHalfWeights
+    table.enlargedWinograd.halfWeights = winogradEnlargedHalfWeights
   #endif
   return table
 }

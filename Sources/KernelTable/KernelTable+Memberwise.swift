@@ -60,6 +60,7 @@ extension KernelTable {
     multiplyAdd: BinaryKernel,
     winograd: WinogradKernels,
     smallWinograd: WinogradKernels,
+    enlargedWinograd: WinogradKernels,
     strassen: StrassenKernels,
     fused: FusedKernels,
     attention: AttentionKernels,
@@ -118,6 +119,7 @@ extension KernelTable {
     self.multiplyAdd = multiplyAdd
     self.winograd = winograd
     self.smallWinograd = smallWinograd
+    self.enlargedWinograd = enlargedWinograd
     self.strassen = strassen
     self.fused = fused
     self.attention = attention

@@ -139,6 +139,8 @@ package struct KernelTable: Sendable {
   package var winograd: WinogradKernels
   /// With squares of 3×3 outputs.
   package var smallWinograd: WinogradKernels
+  /// Of images of twice the size: `input` takes windows with shift 1 and phases 1 only.
+  package var enlargedWinograd: WinogradKernels
   /// Sums around the products of Strassen's algorithm.
   package var strassen: StrassenKernels
   /// Gated activations.

@@ -17,7 +17,11 @@ package typealias WinogradInputKernel =
 package struct WinogradKernels: Sendable {
   package let outputSide: Int
   package var windowSide: Int { outputSide + 2 }
-  package var frequencies: Int { windowSide * windowSide }
+  /// Products per tile and channel, by rows of a square.
+  package let frequencies: Int
+  /// Which of a transformed window's values each frequency multiplies, and how many there are.
+  package let inputPlaces: [Int]
+  package let inputFrequencies: Int
   /// Vectors of scratch that the transforms need.
   package static let scratchVectors = 72
 
@@ -43,8 +47,10 @@ package struct WinogradKernels: Sendable {
   /// For products of bfloat16 pairs; nil where the machine does not have them, or there is no such transform.
   package var pairs: WinogradPairKernels? = nil
 
+  /// `inputLine`: which values of a transformed line its products multiply.
   package init(
     outputSide: Int,
+    inputLine: [Int],
     input: WinogradInputKernel,
     weights:
       @convention(c) (UnsafePointer<Float>, Int, Int, UnsafeMutablePointer<Float>, Int) -> Void,
@@ -55,6 +61,10 @@ package struct WinogradKernels: Sendable {
       ) -> Void
   ) {
     self.outputSide = outputSide
+    frequencies = inputLine.count * inputLine.count
+    let side = (inputLine.max() ?? 0) + 1
+    inputPlaces = inputLine.flatMap { row in inputLine.map { row * side + $0 } }
+    inputFrequencies = side * side
     self.input = input
     self.weights = weights
     self.output = output

@@ -14,6 +14,9 @@ package func withDotProducts(_ table: KernelTable) -> KernelTable {
   result.attention.softmaxPairs = softmaxPairs
   result.winograd.pairs = WinogradPairKernels(
     input: winogradPairInput, pairWeights: winogradPairWeights, byteWeights: winogradByteWeights)
+  result.enlargedWinograd.pairs = WinogradPairKernels(
+    input: winogradEnlargedPairInput, pairWeights: winogradEnlargedPairWeights,
+    byteWeights: winogradEnlargedByteWeights)
   return result
 }
 

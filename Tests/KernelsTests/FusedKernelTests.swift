@@ -137,26 +137,36 @@ import Testing
       for channels in [1, 3, 7, 15, 16, 17, 33] {
         checkTransforms(table, table.winograd, channels)
         checkTransforms(table, table.smallWinograd, channels)
+        checkTransforms(table, table.enlargedWinograd, channels, isEnlarged: true)
       }
     }
   }
 
-  private func checkTransforms(_ table: KernelTable, _ transforms: WinogradKernels, _ channels: Int) {
+  /// `isEnlarged`: a pixel of the window is one of four by four small ones.
+  private func checkTransforms(
+    _ table: KernelTable, _ transforms: WinogradKernels, _ channels: Int, isEnlarged: Bool = false
+  ) {
     let tile = table.gemm.tileColumns
     let (side, out, count) = (transforms.windowSide, transforms.outputSide, transforms.frequencies)
     var scratch = [Float](repeating: 0, count: WinogradKernels.scratchVectors * tile / 2)
-    for (yBegin, yEnd, xBegin, xEnd) in [(0, side, 0, side), (1, side, 0, side - 1), (2, 3, 1, 2)] {
-      let x = numbers(count * channels, seed: 1, range: 1)
+    let stored = isEnlarged ? 4 : side
+    let shift = isEnlarged ? 1 : 0
+    for (yBegin, yEnd, xBegin, xEnd) in [
+      (0, side, 0, side), (1, side, 0, side - 1), isEnlarged ? (1, 3, 3, 5) : (2, 3, 1, 2),
+    ] {
+      let x = numbers(stored * stored * channels, seed: 1, range: 1)
       let w = numbers(9 * channels * tile, seed: 2, range: 1)
-      var v = [Float](repeating: 0, count: count * channels)
+      var v = [Float](repeating: 0, count: transforms.inputFrequencies * channels)
       var u = [Float](repeating: 0, count: count * channels * tile)
       transforms.input(
-        x, channels, side * channels, yBegin, yEnd, xBegin, xEnd, channels, &v, channels, 0, 0, 0, &scratch)
+        x, channels, stored * channels, yBegin, yEnd, xBegin, xEnd, channels, &v, channels, shift, shift, shift,
+        &scratch)
       transforms.weights(w, channels * tile, channels, &u, channels * tile)
       var m = [Float](repeating: 0, count: count * tile)
       for f in 0..<count {
         for c in 0..<channels {
-          for n in 0..<tile { m[f * tile + n] += v[f * channels + c] * u[(f * channels + c) * tile + n] }
+          let value = v[transforms.inputPlaces[f] * channels + c]
+          for n in 0..<tile { m[f * tile + n] += value * u[(f * channels + c) * tile + n] }
         }
       }
       for (rows, columns, filters) in [(out, out, tile), (1, 3, tile - 1), (2, out, 1)] {
@@ -177,7 +187,8 @@ import Testing
               for ky in 0..<3 {
                 for kx in 0..<3 where (yBegin..<yEnd).contains(row + ky) && (xBegin..<xEnd).contains(column + kx) {
                   for c in 0..<channels {
-                    let pixel = ((row + ky) * side + column + kx) * channels + c
+                    let (down, across) = ((row + ky + shift) >> shift, (column + kx + shift) >> shift)
+                    let pixel = (down * stored + across) * channels + c
                     sum += Double(x[pixel]) * Double(w[((ky * 3 + kx) * channels + c) * tile + n])
                   }
                 }

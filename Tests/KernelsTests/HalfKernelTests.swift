@@ -43,7 +43,7 @@ import Testing
   @Test func winogradWeights() {
     for table in Kernels.supported {
       let tile = table.gemm.tileColumns
-      for transforms in [table.winograd, table.smallWinograd] {
+      for transforms in [table.winograd, table.smallWinograd, table.enlargedWinograd] {
         #expect((transforms.halfWeights == nil) == (table.half == nil))
         guard let halfWeights = transforms.halfWeights else { continue }
         for depth in [1, 3, 17, 65] {

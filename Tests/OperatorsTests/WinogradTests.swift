@@ -14,16 +14,21 @@ import Testing
 
   private static func run(
     batch: Int = 1, height: Int, width: Int, channels: Int, filters: Int, pads: [Int] = [1, 1, 1, 1],
-    threads: Int = 2, outputSide: Int = 4, edit: (inout [Float]) -> Void = { _ in }
+    threads: Int = 2, squares: WinogradSquares = .four, edit: (inout [Float]) -> Void = { _ in }
   ) throws -> Result {
+    let scale = squares == .fourEnlarged ? 2 : 1
     let c = DenseConvolutionTests.Case(
-      description: "", batch: batch, channels: channels, spatial: [height, width], filters: filters, kernel: [3, 3],
-      strides: [1, 1], pads: pads, dilations: [1, 1])
+      description: "", batch: batch, channels: channels, spatial: [scale * height, scale * width], filters: filters,
+      kernel: [3, 3], strides: [1, 1], pads: pads, dilations: [1, 1])
     var x = sequence(batch * channels * height * width, seed: 1)
     edit(&x)
     let w = sequence(filters * channels * 9, seed: 2)
     let bias = sequence(filters, seed: 3)
-    let (plain, out) = DenseConvolutionTests.reference(c, x, w, bias)
+    var large: [Float] = []
+    for line in 0..<(batch * channels * height * scale) {
+      for column in 0..<(width * scale) { large.append(x[line / scale * width + column / scale]) }
+    }
+    let (plain, out) = DenseConvolutionTests.reference(c, large, w, bias)
     let residual = sequence(plain.count, seed: 4)
     let expected = zip(DenseConvolutionTests.channelsLast(plain, batch, filters), residual).map {
       max(0, $0 + Double($1))
@@ -34,8 +39,8 @@ import Testing
         attributes: ["pads": .ints(pads.map { Int64($0) })]))
     let shape = try ConvolutionShape(
       x: [batch, height, width, channels], weights: [filters, channels, 3, 3], group: 1, attributes: attributes,
-      channelsLast: true)
-    #expect(WinogradConvolution.applies(to: shape))
+      channelsLast: true, enlargement: scale)
+    #expect(WinogradConvolution.applies(to: shape) && squares.apply(to: shape))
     let kernels = Kernels.current
     guard case .winograd(let matrix) = try FilterBank(w, shape, kernels: kernels, allowTransforms: true) else {
       Issue.record("weights were refused")
@@ -48,7 +53,7 @@ import Testing
     let convolution = Convolution(
       shape: shape, x: image.pointer(), y: y.pointer(), bias: UnsafePointer(biasTensor.pointer(Float.self)),
       residual: UnsafePointer(residualTensor.pointer(Float.self)), activation: .relu)
-    let winograd = WinogradConvolution(unconditionally: shape, kernels: kernels, outputSide: outputSide)
+    let winograd = WinogradConvolution(unconditionally: shape, kernels: kernels, squares: squares)
     let block = try HeapBlock(byteCount: winograd.scratchByteCount(threads: threads))
     var scratch = ScratchMemory(block.bytes)
     try winograd.run(
@@ -102,18 +107,41 @@ import Testing
   @Test func smallSquares() throws {
     for (height, width, channels, filters) in [(6, 6, 160, 70), (5, 7, 3, 33), (1, 1, 1, 1), (12, 2, 65, 40)] {
       let one = try Self.run(
-        batch: 2, height: height, width: width, channels: channels, filters: filters, threads: 1, outputSide: 3)
+        batch: 2, height: height, width: width, channels: channels, filters: filters, threads: 1, squares: .three)
       #expect(Self.error(one) < Self.limit)
       for threads in [2, 3, 7] {
         let other = try Self.run(
-          batch: 2, height: height, width: width, channels: channels, filters: filters, threads: threads, outputSide: 3)
+          batch: 2, height: height, width: width, channels: channels, filters: filters, threads: threads,
+          squares: .three)
         #expect(other.values == one.values)
       }
     }
-    #expect(Self.error(try Self.run(height: 61, width: 50, channels: 4, filters: 5, outputSide: 3)) < Self.limit)
+    #expect(Self.error(try Self.run(height: 61, width: 50, channels: 4, filters: 5, squares: .three)) < Self.limit)
     #expect(
-      Self.error(try Self.run(height: 9, width: 8, channels: 6, filters: 5, pads: [2, 1, 0, 3], outputSide: 3))
+      Self.error(try Self.run(height: 9, width: 8, channels: 6, filters: 5, pads: [2, 1, 0, 3], squares: .three))
         < Self.limit)
+  }
+
+  /// Images of doubled pixels, whole and cut off, more channels and tiles than a block holds, any number of threads.
+  @Test func doubledPixels() throws {
+    for (height, width, channels, filters) in [
+      (8, 8, 160, 70), (5, 7, 3, 33), (1, 1, 1, 1), (2, 3, 300, 40), (31, 25, 4, 5),
+    ] {
+      let one = try Self.run(
+        batch: 2, height: height, width: width, channels: channels, filters: filters, threads: 1, squares: .fourEnlarged
+      )
+      #expect(Self.error(one) < Self.limit)
+      for threads in [2, 3, 7] {
+        let other = try Self.run(
+          batch: 2, height: height, width: width, channels: channels, filters: filters, threads: threads,
+          squares: .fourEnlarged)
+        #expect(other.values == one.values)
+      }
+    }
+    for pads in [[1, 1, 0, 0], [3, 1, 2, 3], [1, 3, 1, 1]] {
+      let result = try Self.run(height: 9, width: 8, channels: 6, filters: 5, pads: pads, squares: .fourEnlarged)
+      #expect(Self.error(result) < Self.limit)
+    }
   }
 
   @Test func blocksOfChannelsAndTiles() throws {
@@ -191,14 +219,15 @@ import Testing
       #expect(try winograd(size, channels, channels))
     }
     // Images of 6×6 are four squares of 3×3, or of 4×4 that are half empty.
-    func name(_ size: Int, _ channels: Int) throws -> String? {
+    func name(_ size: Int, _ channels: Int, enlargement: Int = 1) throws -> String? {
       let shape = try ConvolutionShape(
         x: [2, size, size, channels], weights: [channels, channels, 3, 3], group: 1, attributes: attributes,
-        channelsLast: true)
+        channelsLast: true, enlargement: enlargement)
       return WinogradConvolution(shape, kernels: Kernels.current)?.name
     }
     #expect(try name(6, 160) == "Winograd 3×3")
     #expect(try name(64, 320) == "Winograd 4×4")
+    #expect(try name(32, 640, enlargement: 2) == "Winograd 4×4 of doubled pixels")
     // A single tile is not worth the transforms of the weights.
     #expect(try !winograd(1, 64, 64))
   }

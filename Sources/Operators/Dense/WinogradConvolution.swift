@@ -2,8 +2,40 @@ import Graph
 import KernelTable
 import Support
 
-/// A 3×3 convolution with stride 1 by Winograd's F(4×4, 3×3) or F(3×3, 3×3), on the weights that the direct convolution
-/// packs.
+/// Squares of outputs that Winograd's algorithm computes at a time.
+enum WinogradSquares: CaseIterable {
+  /// F(4×4, 3×3): 36 products for 16 outputs.
+  case four
+  /// F(3×3, 3×3): 25 products for 9 outputs.
+  case three
+  /// 25 products for 16 outputs, where every pixel of the image is there four times.
+  case fourEnlarged
+
+  func transforms(_ kernels: KernelTable) -> WinogradKernels {
+    switch self {
+    case .four: kernels.winograd
+    case .three: kernels.smallWinograd
+    case .fourEnlarged: kernels.enlargedWinograd
+    }
+  }
+
+  /// Whether windows lie as the transform takes them: a doubled image's begin with the second of two equal lines.
+  func apply(to shape: ConvolutionShape) -> Bool {
+    let pad = shape.window.padBegin
+    return self != .fourEnlarged || (shape.enlargement == 2 && pad.y % 2 == 1 && pad.x % 2 == 1)
+  }
+
+  /// For reports.
+  var name: String {
+    switch self {
+    case .four: "Winograd 4×4"
+    case .three: "Winograd 3×3"
+    case .fourEnlarged: "Winograd 4×4 of doubled pixels"
+    }
+  }
+}
+
+/// A 3×3 convolution with stride 1 by Winograd's algorithm, on the weights that the direct convolution packs.
 ///
 /// Output squares ("tiles") are taken in blocks. Per block all windows are transformed into V (frequency, tile, channel);
 /// then every task takes one panel of output channels: it transforms the panel's weights for a piece of the channels,
@@ -18,6 +50,7 @@ import Support
 struct WinogradConvolution {
   private let shape: ConvolutionShape
   private let kernels: KernelTable
+  private let squares: WinogradSquares
   private let transforms: WinogradKernels
   /// Of the weights.
   private let format: ElementFormat
@@ -41,19 +74,23 @@ struct WinogradConvolution {
   init?(_ shape: ConvolutionShape, kernels: KernelTable, format: ElementFormat = .float32) {
     guard Self.applies(to: shape), shape.rows > 0, shape.inChannels > 0, shape.outChannels > 0 else { return nil }
     self.init(unconditionally: shape, kernels: kernels, format: format)
-    let small = Self(unconditionally: shape, kernels: kernels, format: format, outputSide: 3)
-    if arithmetic == .float32, small.cost < cost { self = small }
+    for squares in WinogradSquares.allCases where squares.apply(to: shape) {
+      let other = Self(unconditionally: shape, kernels: kernels, format: format, squares: squares)
+      // Narrow products are worth more than other squares.
+      if other.arithmetic == arithmetic, other.cost < cost { self = other }
+    }
     guard cost < Self.directCost(shape, kernels, format) else { return nil }
   }
 
   /// For tests: whatever it costs.
   init(
     unconditionally shape: ConvolutionShape, kernels: KernelTable, format: ElementFormat = .float32,
-    outputSide: Int = 4
+    squares: WinogradSquares = .four
   ) {
     self.shape = shape
     self.kernels = kernels
-    transforms = outputSide == 4 ? kernels.winograd : kernels.smallWinograd
+    self.squares = squares
+    transforms = squares.transforms(kernels)
     self.format = format
     arithmetic = format != .float32 && transforms.pairs != nil ? .bfloat16 : .float32
     let side = transforms.outputSide
@@ -65,7 +102,7 @@ struct WinogradConvolution {
     panels = PackedMatrix.panelCount(shape.outChannels, kernels)
     let tiles = shape.batch * tilesDown * tilesAcross
     let fitting =
-      Self.blockByteLimit / (4 * transforms.frequencies * max(1, arithmetic.words(shape.inChannels)))
+      Self.blockByteLimit / (4 * transforms.inputFrequencies * max(1, arithmetic.words(shape.inChannels)))
     let limit = max(4 * g.tileRows, min(Self.tileLimit, fitting))
     tilesPerBlock = tiles <= limit ? max(1, tiles) : limit / g.tileRows * g.tileRows
   }
@@ -77,8 +114,7 @@ struct WinogradConvolution {
       && w.input.z == 1 && w.output.z == 1 && w.padBegin.z == 0
   }
 
-  /// For reports.
-  var name: String { "Winograd \(transforms.outputSide)×\(transforms.outputSide)" }
+  var name: String { squares.name }
 
   // MARK: Cost
 
@@ -94,7 +130,8 @@ struct WinogradConvolution {
     let rows = Double((tilesPerBlock + rowStep - 1) / rowStep * rowStep)
     let frequencies = Double(transforms.frequencies)
     let products = frequencies * Double(blocks) * rows * Double(arithmetic.words(shape.inChannels)) * 2 * Double(panels)
-    let input = 7.5 * frequencies * Double(tiles) * Double((shape.inChannels + lanes - 1) / lanes)
+    let input =
+      7.5 * Double(transforms.inputFrequencies) * Double(tiles) * Double((shape.inChannels + lanes - 1) / lanes)
     let weights =
       (format == .float32 ? 5 : 7.2) * frequencies * Double(blocks) * Double(shape.inChannels) * 2 * Double(panels)
     let output = 6.1 * frequencies * Double(tiles) * 2 * Double(panels)
@@ -119,7 +156,7 @@ struct WinogradConvolution {
   }
   /// One cache line more than whole pages, so that the 36 places of a tile fall into different cache sets.
   private var inputFrequencyStride: Int { paddedTiles * kernels.gemm.rowStride + 16 }
-  private var inputBlockStride: Int { transforms.frequencies * inputFrequencyStride }
+  private var inputBlockStride: Int { transforms.inputFrequencies * inputFrequencyStride }
   private var weightFrequencyStride: Int { Self.weightDepth * kernels.gemm.tileColumns + 16 }
   private var productFrequencyStride: Int { paddedTiles * kernels.gemm.tileColumns + 16 }
   private var slotFloatCount: Int {
@@ -261,7 +298,8 @@ struct WinogradConvolution {
         count: min(depth * arithmetic.elementsPerWord, shape.inChannels - channel), u, after)
       for frequency in 0..<transforms.frequencies {
         kernel(
-          count, columns, depth, v + block * inputBlockStride + frequency * inputFrequencyStride + within,
+          count, columns, depth,
+          v + block * inputBlockStride + transforms.inputPlaces[frequency] * inputFrequencyStride + within,
           u + frequency * weightFrequencyStride, m + frequency * productFrequencyStride, g.tileColumns, k > 0, edge,
           nil, 0, 0)
       }

@@ -46,8 +46,8 @@ public struct ConvolutionTrial: Sendable, Equatable {
     let bank = try FilterBank(weights.floats, shape, kernels: kernels)
     guard case .matrices(let matrices) = bank, let matrix = matrices.first else { return [] }
     let convolution = Convolution(shape: shape, x: UnsafePointer(x.floats), y: y.floats)
-    let transforms = [4, 3].map {
-      WinogradConvolution(unconditionally: shape, kernels: kernels, outputSide: $0)
+    let transforms = WinogradSquares.allCases.filter { $0.apply(to: shape) }.map {
+      WinogradConvolution(unconditionally: shape, kernels: kernels, squares: $0)
     }
     let context = RunContext(pool: pool)
     let scratch = try HeapBlock(

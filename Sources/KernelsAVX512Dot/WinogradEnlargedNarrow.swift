@@ -1,0 +1,1 @@
+../KernelSources/WinogradEnlargedNarrow.swift
