@@ -29,13 +29,6 @@ internal import CSIMD
 /// Most lines of such a B to ask for per `lineFloats` of depth.
 @inline(__always) private var closeLines: Int { 4 }
 
-/// Asks for one line of each of a tile's rows. Rows lie in different pages or sets, twelve at a time and a kilobyte each:
-/// too many and too short for the hardware to foresee.
-@inline(__always)
-private func prefetchLine(_ rows: In) {
-  for row in 0..<tileRows { csimd_prefetch(rows + row &* rowStride) }
-}
-
 /// A packed panel of B and how its elements are read.
 struct BPanel {
   let panel: In
@@ -90,16 +83,46 @@ struct RowsAhead {
   let stride: Int
   let lines: Int
 
+  /// Those beside one tile, rows first ..< first + count, in equal parts for `steps` times `lineFloats` of depth. All at once
+  /// would make the tile's own loads wait for memory.
   @inline(__always)
-  func fetch(_ first: Int, _ count: Int) {
-    guard let address else { return }
-    for row in first..<(first &+ count) {
-      var line = 0
-      while line < lines {
-        csimd_prefetch_far(address + (row &* stride &+ line &* lineFloats))
-        line &+= 1
+  func share(_ first: Int, _ count: Int, steps: Int) -> RowsShare {
+    guard let address else { return RowsShare(stride: 0, lines: 0, rest: 0, perStep: 0) }
+    let rest = count &* lines
+    return RowsShare(
+      row: address + first &* stride, stride: stride, lines: lines, rest: rest,
+      perStep: (rest &+ steps &- 1) / max(1, steps))
+  }
+}
+
+/// What is left to ask for of `RowsAhead` beside one tile.
+struct RowsShare {
+  var row: In?
+  let stride: Int
+  let lines: Int
+  var line = 0
+  var rest: Int
+  let perStep: Int
+
+  /// Asks for what belongs to one `lineFloats` of depth.
+  @inline(__always)
+  mutating func fetch() {
+    guard rest > 0, var place = row else { return }
+    for _ in 0..<perStep {
+      csimd_prefetch_far(place + line &* lineFloats)
+      line &+= 1
+      if line == lines {
+        line = 0
+        place += stride
       }
     }
+    rest &-= perStep
+    row = place
+  }
+
+  @inline(__always)
+  mutating func fetchAll() {
+    while rest > 0 { fetch() }
   }
 }
 
@@ -109,7 +132,8 @@ struct RowsAhead {
 /// formats differ.
 @inline(__always)
 func gemmTile(
-  _ depth: Int, _ a: In, _ next: In, _ b: BPanel, _ ahead: inout BAhead, _ c: Out, _ cStride: Int,
+  _ depth: Int, _ a: In, _ next: In, _ b: BPanel, _ ahead: inout BAhead, _ rowsAhead: RowsShare, _ c: Out,
+  _ cStride: Int,
   _ accumulate: Bool, _ step: (V, V, V) -> V
 ) {
   var c0l = csimd_splat(0), c0r = csimd_splat(0)
@@ -161,6 +185,7 @@ func gemmTile(
   var pa = a
   var pb = b.panel
   var pn = next
+  var rowsAhead = rowsAhead
   var k = depth
   if !accumulate && depth >= storeAheadDepth {
     for row in 0..<tileRows {
@@ -169,9 +194,12 @@ func gemmTile(
     }
   }
   while k > 0 {
-    prefetchLine(pn)
+    // One line of each of the next rows, a row per word of depth: twelve rows of a kilobyte each are too many and too short
+    // for the hardware to foresee, and asked for at once they make what follows wait. The last words ask for a few rows more.
+    var line = pn
     pn += lineFloats
     ahead.fetch()
+    rowsAhead.fetch()
     var i = min(k, lineFloats)
     k &-= i
     while i > 0 {
@@ -217,6 +245,8 @@ func gemmTile(
         c11l = step(a11, left, c11l)
         c11r = step(a11, right, c11r)
       #endif
+      csimd_prefetch(line)
+      line += rowStride
       pa += 1
       pb += b.width
       i &-= 1
@@ -265,14 +295,20 @@ private func hasTile(_ height: Int) -> Bool {
 /// At most `tileRows` rows, by the smallest tile that holds them.
 @inline(__always)
 private func gemmRest(
-  _ height: Int, _ depth: Int, _ a: In, _ next: In, _ b: BPanel, _ ahead: inout BAhead, _ c: Out, _ cStride: Int,
+  _ height: Int, _ depth: Int, _ a: In, _ next: In, _ b: BPanel, _ ahead: inout BAhead, _ rowsAhead: RowsShare,
+  _ c: Out, _ cStride: Int,
   _ accumulate: Bool, _ step: (V, V, V) -> V
 ) {
   #if KERNELS_AVX512
+    if height <= 8 {
+      // Short tiles ask for everything at once.
+      var all = rowsAhead
+      all.fetchAll()
+    }
     if height <= 4 { return gemmTile4(depth, a, b, &ahead, c, cStride, accumulate, step) }
     if height <= 8 { return gemmTile8(depth, a, b, &ahead, c, cStride, accumulate, step) }
   #endif
-  gemmTile(depth, a, next, b, &ahead, c, cStride, accumulate, step)
+  gemmTile(depth, a, next, b, &ahead, rowsAhead, c, cStride, accumulate, step)
 }
 
 /// A panel's product by `step`; the other arguments are those of `PanelKernel`. `isHalf`, a constant: the panel holds
@@ -297,16 +333,16 @@ func multiplyPanel(
     let from = a + row &* rowStride
     let to = c + row &* cStride
     let next = row &+ tileRows < rows ? from + tileRows &* rowStride : from
-    rowsAhead.fetch(row, height)
+    let share = rowsAhead.share(row, height, steps: steps)
     if columns == tileColumns && hasTile(height) {
-      gemmRest(height, depth, from, next, b, &ahead, to, cStride, accumulate, step)
+      gemmRest(height, depth, from, next, b, &ahead, share, to, cStride, accumulate, step)
     } else {
       // Edges go through a whole tile in scratch memory, with the same arithmetic as whole tiles: an element does not
       // depend on where the edge lies.
       if accumulate {
         for r in 0..<height { map(In(to + r &* cStride), tile + r &* tileColumns, columns) { $0 } }
       }
-      gemmRest(height, depth, from, next, b, &ahead, tile, tileColumns, accumulate, step)
+      gemmRest(height, depth, from, next, b, &ahead, share, tile, tileColumns, accumulate, step)
       for r in 0..<height { map(In(tile + r &* tileColumns), to + r &* cStride, columns) { $0 } }
     }
     row &+= height

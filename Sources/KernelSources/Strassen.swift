@@ -56,13 +56,10 @@ func strassenRight(_ count: Int, _ b11: In, _ b21: In, _ b22: In, _ b12: In, _ b
     let t1 = x12 - x11
     let t2 = x22 - t1
     let at = b + i
-    csimd_store(at, x11)
-    csimd_store(at + distance, x21)
-    csimd_store(at + 2 &* distance, x22)
-    csimd_store(at + 3 &* distance, t2 - x21)
-    csimd_store(at + 4 &* distance, t1)
-    csimd_store(at + 5 &* distance, t2)
-    csimd_store(at + 6 &* distance, x22 - x12)
+    csimd_store(at, t2 - x21)
+    csimd_store(at + distance, t1)
+    csimd_store(at + 2 &* distance, t2)
+    csimd_store(at + 3 &* distance, x22 - x12)
     i &+= lanes
   }
 }

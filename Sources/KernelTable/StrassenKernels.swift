@@ -10,8 +10,8 @@ package struct StrassenKernels: Sendable {
   package static let products = 7
   /// Among the left factors, in the order of the products: A11, A12, S4, A22, S1, S2, S3.
   package static let (a11, a12, a22, a21) = (0, 1, 3, 4)
-  /// Among the right factors: B11, B21, B22, T4, T1, T2, T3.
-  package static let (b11, b21, b22, b12) = (0, 1, 2, 4)
+  /// Right factors that are sums, those of the last products: T4, T1, T2, T3. Those before are B11, B21 and B22 themselves.
+  package static let rightSums = 4
 
   /// `(rows, lowerRows, depth, a11, a12, a21, a22, stride, a, distance)`: the left factors of rows whose quarters lie at distance
   /// `stride`, packed at `a`, `distance` floats from factor to factor. The lower quarters have `lowerRows` rows, the others of theirs are zero.
@@ -21,8 +21,8 @@ package struct StrassenKernels: Sendable {
       Int, Int, Int, UnsafePointer<Float>, UnsafePointer<Float>, UnsafePointer<Float>, UnsafePointer<Float>, Int,
       UnsafeMutablePointer<Float>, Int
     ) -> Void
-  /// `(count, b11, b21, b22, b12, b, distance)`: the right factors of `count` floats of packed panels. The quarters of B may lie
-  /// at their own places.
+  /// `(count, b11, b21, b22, b12, b, distance)`: the sums among the right factors of `count` floats of packed panels, at `b`,
+  /// `distance` floats from sum to sum. B12 may lie where any of them goes.
   package var right:
     @convention(c) (
       Int, UnsafePointer<Float>, UnsafePointer<Float>, UnsafePointer<Float>, UnsafePointer<Float>,

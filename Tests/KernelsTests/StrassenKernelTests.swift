@@ -37,24 +37,19 @@ import Testing
     }
   }
 
-  /// From elsewhere, and from where quarters lie that were widened.
+  /// With B12 elsewhere, and where a sum goes.
   @Test func rightFactors() {
     for table in Kernels.supported {
       for rows in [1, 3, 16] {
         let count = rows * table.gemm.tileColumns
         let x = (0..<4).map { Self.integers(count, seed: UInt64($0 + 1)) }
-        let places = [StrassenKernels.b11, StrassenKernels.b21, StrassenKernels.b22, StrassenKernels.b12]
-        for inPlace in [false, true] {
-          var b = [Float](repeating: 7, count: 7 * count)
-          for (quarter, place) in places.enumerated() where inPlace {
-            b.replaceSubrange((place * count)..<((place + 1) * count), with: x[quarter])
-          }
+        for place in [nil, 0, 1, 2, 3] {
+          var b = [Float](repeating: 7, count: StrassenKernels.rightSums * count)
+          if let place { b.replaceSubrange((place * count)..<((place + 1) * count), with: x[3]) }
           b.withUnsafeMutableBufferPointer { b in
             guard let b = b.baseAddress else { return }
-            if inPlace {
-              table.strassen.right(
-                count, b + places[0] * count, b + places[1] * count, b + places[2] * count, b + places[3] * count, b,
-                count)
+            if let place {
+              table.strassen.right(count, x[0], x[1], x[2], b + place * count, b, count)
             } else {
               table.strassen.right(count, x[0], x[1], x[2], x[3], b, count)
             }
@@ -63,7 +58,8 @@ import Testing
             let (b11, b21, b22, b12) = (x[0][i], x[1][i], x[2][i], x[3][i])
             let t1 = b12 - b11
             let t2 = b22 - t1
-            #expect((0..<7).map { b[$0 * count + i] } == [b11, b21, b22, t2 - b21, t1, t2, b22 - b12])
+            let sums = (0..<StrassenKernels.rightSums).map { b[$0 * count + i] }
+            #expect(sums == [t2 - b21, t1, t2, b22 - b12])
           }
         }
       }

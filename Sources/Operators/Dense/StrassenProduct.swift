@@ -91,21 +91,61 @@ struct StrassenProduct {
     }
   }
 
-  private func makeRightFactors(_ pair: Int, _ blocks: Range<Int>, _ factors: UnsafeMutablePointer<Float>) {
-    let tile = kernels.gemm.tileColumns
+  /// The right factors of a pair of panels in the order of the products: quarters of B where they lie, or where they are widened
+  /// to, and the sums, in a thread's memory.
+  private func rightFactors(_ pair: Int, _ blocks: Range<Int>, _ own: UnsafeMutablePointer<Float>) -> RightFactors {
     let column = blocks.lowerBound * plan.blockDepth
-    let depth = min(plan.half, blocks.upperBound * plan.blockDepth) - column
-    func quarter(_ matrix: PackedMatrix, _ panel: Int, _ row: Int, at factor: Int) -> UnsafePointer<Float> {
-      guard matrix.isHalf else { return matrix.panel(panel, from: row) }
-      let target = factors + factor * plan.rightDistance
-      matrix.unpack(panel: panel, first: row, count: depth, to: target)
-      return UnsafePointer(target)
+    func quarter(_ matrix: PackedMatrix, _ panel: Int, lower: Bool, _ place: Int) -> RightFactors.Quarter {
+      let first = (lower ? plan.half : 0) + column
+      let address = matrix.isHalf ? UnsafePointer(own + place * plan.rightDistance) : matrix.panel(panel, from: first)
+      return RightFactors.Quarter(matrix: matrix, panel: panel, first: first, address: address)
     }
-    kernels.strassen.right(
-      depth * tile, quarter(left, step * pair, column, at: Kernels.b11),
-      quarter(left, step * pair, plan.half + column, at: Kernels.b21),
-      quarter(right, firstRight + step * pair, plan.half + column, at: Kernels.b22),
-      quarter(right, firstRight + step * pair, column, at: Kernels.b12), factors, plan.rightDistance)
+    let (panel, other) = (step * pair, firstRight + step * pair)
+    return RightFactors(
+      depth: min(plan.half, blocks.upperBound * plan.blockDepth) - column,
+      b11: quarter(left, panel, lower: false, 0), b21: quarter(left, panel, lower: true, 1),
+      b22: quarter(right, other, lower: true, 2), b12: quarter(right, other, lower: false, 3),
+      sums: own + (Kernels.products - Kernels.rightSums) * plan.rightDistance, distance: plan.rightDistance)
+  }
+
+  private struct RightFactors {
+    struct Quarter {
+      let matrix: PackedMatrix
+      let panel: Int
+      let first: Int
+      let address: UnsafePointer<Float>
+
+      func widen(_ depth: Int) {
+        guard matrix.isHalf else { return }
+        matrix.unpack(panel: panel, first: first, count: depth, to: UnsafeMutablePointer(mutating: address))
+      }
+    }
+    /// Words of half of K.
+    let depth: Int
+    let b11: Quarter
+    let b21: Quarter
+    let b22: Quarter
+    let b12: Quarter
+    let sums: UnsafeMutablePointer<Float>
+    let distance: Int
+
+    subscript(product: Int) -> UnsafePointer<Float> {
+      switch product {
+      case 0: b11.address
+      case 1: b21.address
+      case 2: b22.address
+      default: UnsafePointer(sums) + (product - (Kernels.products - Kernels.rightSums)) * distance
+      }
+    }
+
+    func make(_ kernels: KernelTable) {
+      b11.widen(depth)
+      b21.widen(depth)
+      b22.widen(depth)
+      b12.widen(depth)
+      kernels.strassen.right(
+        depth * kernels.gemm.tileColumns, b11.address, b21.address, b22.address, b12.address, sums, distance)
+    }
   }
 
   // MARK: Products
@@ -134,8 +174,9 @@ struct StrassenProduct {
     _ results: some StrassenResults
   ) {
     let tile = kernels.gemm.tileColumns
+    let right = rightFactors(pair, blocks, slot.right)
     if slot.mark.pointee != UInt32(truncatingIfNeeded: pair) {
-      makeRightFactors(pair, blocks, slot.right)
+      right.make(kernels)
       slot.mark.pointee = UInt32(truncatingIfNeeded: pair)
     }
     var panels = PanelsAhead(
@@ -154,7 +195,7 @@ struct StrassenProduct {
           kernels.gemmPanel(
             rows.upper, tile, plan.depth(ofBlock: block),
             start + product * plan.leftDistance + offset * plan.leftBlockDistance,
-            slot.right + product * plan.rightDistance + offset * plan.blockDepth * tile,
+            right[product] + offset * plan.blockDepth * tile,
             slot.products + product * plan.productDistance, tile, offset > 0, slot.tile, ahead.next(),
             ahead.stride, ahead.lines)
         }
