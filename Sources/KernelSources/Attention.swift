@@ -14,6 +14,21 @@ func prefetchRows(_ rows: Int, _ size: Int, _ source: In, _ stride: Int) {
   }
 }
 
+func scaleRows(
+  _ rows: Int, _ size: Int, _ source: In, _ stride: Int, _ scale: Float, _ target: Out, _ targetStride: Int
+) {
+  let factor = csimd_splat(scale)
+  for row in 0..<rows { map(source + row &* stride, target + row &* targetStride, size) { $0 * factor } }
+}
+
+func beginRows(_ rows: Int, _ valueSize: Int, _ states: Out, _ results: Out) {
+  for row in 0..<rows {
+    csimd_store(states + row &* tileColumns, csimd_splat(0))
+    csimd_store(states + (row &* tileColumns &+ lanes), csimd_splat(-.infinity))
+  }
+  results.update(repeating: 0, count: rows &* valueSize)
+}
+
 /// Goes through a row of scores two vectors at a time; `-infinity` past its end.
 @inline(__always)
 private func largest(_ line: In, _ keys: Int, _ old: Float) -> Float {

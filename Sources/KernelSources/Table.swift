@@ -67,7 +67,8 @@ package func kernelTable() -> KernelTable {
     fused: FusedKernels(
       gegluTile: gegluTile, gegluTileCoarse: gegluTileCoarse, gegluTileBytes: gegluTileBytes),
     attention: AttentionKernels(
-      prefetchRows: prefetchRows, maxima: scoreMaxima, byteScores: byteScores, softmax: softmax,
+      prefetchRows: prefetchRows, scaleRows: scaleRows, begin: beginRows, maxima: scoreMaxima, byteScores: byteScores,
+      softmax: softmax,
       softmaxPairs: softmaxPairs, divide: divideResults),
     narrow: NarrowKernels(
       pairPanel: pairPanel, bytePanel: bytePanel, roundRow: toBFloat16, packPairs: packPairs, unpackPairs: unpackPairs,

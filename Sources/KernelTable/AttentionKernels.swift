@@ -6,6 +6,11 @@ package struct AttentionKernels: Sendable {
   /// `(rows, size, source, stride)`: asks for rows of `size` floats at distance `stride`, which are wanted soon and lie too far
   /// apart to be foreseen.
   package var prefetchRows: @convention(c) (Int, Int, UnsafePointer<Float>, Int) -> Void
+  /// `(rows, size, source, stride, scale, target, targetStride)`: rows times a factor.
+  package var scaleRows:
+    @convention(c) (Int, Int, UnsafePointer<Float>, Int, Float, UnsafeMutablePointer<Float>, Int) -> Void
+  /// `(rows, valueSize, states, results)`: states before the first block, and zeros for results.
+  package var begin: @convention(c) (Int, Int, UnsafeMutablePointer<Float>, UnsafeMutablePointer<Float>) -> Void
   /// `(rows, keys, scores, stride, states)`: the maximum with this block, from that without. NaN is passed over.
   package var maxima: @convention(c) (Int, Int, UnsafePointer<Float>, Int, UnsafeMutablePointer<Float>) -> Void
   /// `(rows, keys, scores, stride, rowScales, keyScales, keyOffsets, states)`: integers of `NarrowKernels.bytePanel` to floats
@@ -27,6 +32,9 @@ package struct AttentionKernels: Sendable {
 
   package init(
     prefetchRows: @convention(c) (Int, Int, UnsafePointer<Float>, Int) -> Void,
+    scaleRows:
+      @convention(c) (Int, Int, UnsafePointer<Float>, Int, Float, UnsafeMutablePointer<Float>, Int) -> Void,
+    begin: @convention(c) (Int, Int, UnsafeMutablePointer<Float>, UnsafeMutablePointer<Float>) -> Void,
     maxima: @convention(c) (Int, Int, UnsafePointer<Float>, Int, UnsafeMutablePointer<Float>) -> Void,
     byteScores:
       @convention(c) (
@@ -41,6 +49,8 @@ package struct AttentionKernels: Sendable {
       ) -> Void
   ) {
     self.prefetchRows = prefetchRows
+    self.scaleRows = scaleRows
+    self.begin = begin
     self.maxima = maxima
     self.byteScores = byteScores
     self.softmax = softmax

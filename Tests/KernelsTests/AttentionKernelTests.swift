@@ -159,4 +159,26 @@ import Testing
       }
     }
   }
+
+  @Test func rowsAreScaledAndBegun() {
+    for table in Kernels.supported {
+      let tile = table.gemm.tileColumns
+      for size in [0, 1, 7, 16, 33, 65] {
+        let x = numbers(3 * 70, seed: 1)
+        var y = [Float](repeating: 7, count: 3 * 80)
+        table.attention.scaleRows(3, size, x, 70, 0.25, &y, 80)
+        for row in 0..<3 {
+          for i in 0..<80 { #expect(y[row * 80 + i] == (i < size ? x[row * 70 + i] * 0.25 : 7)) }
+        }
+        var states = [Float](repeating: .nan, count: 3 * tile)
+        var results = [Float](repeating: .nan, count: 3 * size + 1)
+        table.attention.begin(3, size, &states, &results)
+        for row in 0..<3 {
+          #expect(states[(row * tile)..<(row * tile + tile / 2)].allSatisfy { $0 == 0 })
+          #expect(states[row * tile + tile / 2] == -.infinity)
+        }
+        #expect(results.dropLast().allSatisfy { $0 == 0 } && results[3 * size].isNaN)
+      }
+    }
+  }
 }

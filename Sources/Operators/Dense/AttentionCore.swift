@@ -134,18 +134,14 @@ struct AttentionCore {
     _ own: Slot
   ) {
     let g = kernels.gemm
-    kernels.attention.prefetchRows(rows, size, q.position(item, head, firstQuery), q.positionStride)
-    for row in 0..<rows {
-      pack(query: q.position(item, head, firstQuery + row), row: row, own)
-      own.states[row * g.tileColumns + g.tileColumns / 2] = -.infinity
-      (own.states + row * g.tileColumns).update(repeating: 0, count: g.tileColumns / 2)
-    }
-    own.results.update(repeating: 0, count: rows * valueSize)
+    pack(queries: q.position(item, head, firstQuery), rows: rows, own)
+    kernels.attention.begin(rows, valueSize, own.states, own.results)
     // Causal: keys beyond the last query's are never looked at.
     var bound = keys
     if mask.causalOffset != nil { bound = min(keys, mask.visible(item, firstQuery + rows - 1, of: keys)) }
     for firstKey in stride(from: 0, to: bound, by: g.blockDepth) {
       let count = min(g.blockDepth, bound - firstKey)
+      let isLast = firstKey + count == bound
       for firstRow in stride(from: 0, to: rows, by: Self.stepRows(kernels)) {
         let height = min(Self.stepRows(kernels), rows - firstRow)
         score(keyMatrix, rows: firstRow..<firstRow + height, keys: firstKey..<firstKey + count, own)
@@ -165,10 +161,14 @@ struct AttentionCore {
         softmax(height, count, own.scores, g.rowStride, states, results, valueSize)
         for panel in 0..<valueMatrix.panelCount {
           let column = panel * g.tileColumns
+          let width = min(g.tileColumns, valueSize - column)
+          // Where the results go at the end, so that storing them does not wait.
+          let target = isLast ? y.position(item, head, firstQuery + firstRow) + column : nil
           valueMatrix.panelKernel(
-            height, min(g.tileColumns, valueSize - column), formats.values.words(count), own.scores,
+            height, width, formats.values.words(count), own.scores,
             valueMatrix.panels + panel * valueMatrix.panelStride + formats.values.words(firstKey) * g.tileColumns,
-            results + column, valueSize, true, own.tile, nil, 0, 0)
+            results + column, valueSize, true, own.tile, target, y.positionStride, (width + lineFloats - 1) / lineFloats
+          )
         }
       }
     }
@@ -199,7 +199,22 @@ struct AttentionCore {
       own.states + rows.lowerBound * g.tileColumns)
   }
 
-  /// One query times the scale and log2(e), in blocks of `groupRows`; with int8 the factor is in the query's scale.
+  /// A group's queries times the scale and log2(e), in blocks of `groupRows`.
+  private func pack(queries: UnsafePointer<Float>, rows: Int, _ own: Slot) {
+    let g = kernels.gemm
+    kernels.attention.prefetchRows(rows, size, queries, q.positionStride)
+    guard formats.scores == .float32 else {
+      for row in 0..<rows { pack(query: queries + row * q.positionStride, row: row, own) }
+      return
+    }
+    for (block, first) in stride(from: 0, to: size, by: g.blockDepth).enumerated() {
+      kernels.attention.scaleRows(
+        rows, min(g.blockDepth, size - first), queries + first, q.positionStride, scale * Self.base2,
+        own.queries + block * Self.groupRows(kernels) * g.rowStride, g.rowStride)
+    }
+  }
+
+  /// One query in a narrow format; with int8 the factor is in the query's scale.
   private func pack(query: UnsafePointer<Float>, row: Int, _ own: Slot) {
     let g = kernels.gemm
     let format = formats.scores
@@ -213,10 +228,6 @@ struct AttentionCore {
     for (block, first) in stride(from: 0, to: size, by: g.blockDepth * format.elementsPerWord).enumerated() {
       let count = min(g.blockDepth * format.elementsPerWord, size - first)
       let words = own.queries + (block * Self.groupRows(kernels) + row) * g.rowStride
-      if format == .float32 {
-        kernels.multiplyScalar(query + first, unit, words, count)
-        continue
-      }
       withUnsafePointer(to: factor) { factor in
         let target = PackedRows(
           words: words, distance: g.rowStride, format: format, kernels: kernels, factors: factor)
