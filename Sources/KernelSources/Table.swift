@@ -55,13 +55,13 @@ package func kernelTable() -> KernelTable {
     accumulate: accumulate,
     multiplyAdd: multiplyAdd,
     winograd: WinogradKernels(
-      outputSide: 4, inputLine: [0, 1, 2, 3, 4, 5], input: winogradInput, weights: winogradWeights,
+      outputSide: 4, lineValues: 6, lineProducts: 6, input: winogradInput, weights: winogradWeights,
       output: winogradOutput),
     smallWinograd: WinogradKernels(
-      outputSide: 3, inputLine: [0, 1, 2, 3, 4], input: winogradSmallInput, weights: winogradSmallWeights,
+      outputSide: 3, lineValues: 5, lineProducts: 5, input: winogradSmallInput, weights: winogradSmallWeights,
       output: winogradSmallOutput),
     enlargedWinograd: WinogradKernels(
-      outputSide: 4, inputLine: [0, 1, 2, 2, 3], input: winogradEnlargedInput, weights: winogradEnlargedWeights,
+      outputSide: 4, lineValues: 4, lineProducts: 5, input: winogradEnlargedInput, weights: winogradEnlargedWeights,
       output: winogradEnlargedOutput),
     strassen: StrassenKernels(left: strassenLeft, right: strassenRight, results: strassenResults),
     fused: FusedKernels(

@@ -17,11 +17,19 @@ package typealias WinogradInputKernel =
 package struct WinogradKernels: Sendable {
   package let outputSide: Int
   package var windowSide: Int { outputSide + 2 }
-  /// Products per tile and channel, by rows of a square.
-  package let frequencies: Int
-  /// Which of a transformed window's values each frequency multiplies, and how many there are.
-  package let inputPlaces: [Int]
-  package let inputFrequencies: Int
+  /// Values of a transformed line of a window, and products that they take part in: as many, or one more, where the third
+  /// value serves two. No array: the kernels' modules may not share the standard library's generic code.
+  private let lineValues: Int
+  private let lineProducts: Int
+  package var inputFrequencies: Int { lineValues * lineValues }
+  package var frequencies: Int { lineProducts * lineProducts }
+
+  /// Which value of a transformed window a frequency multiplies.
+  package func inputPlace(ofFrequency frequency: Int) -> Int {
+    func value(_ product: Int) -> Int { lineValues < lineProducts && product > 2 ? product - 1 : product }
+    let (row, column) = frequency.quotientAndRemainder(dividingBy: lineProducts)
+    return value(row) * lineValues + value(column)
+  }
   /// Vectors of scratch that the transforms need.
   package static let scratchVectors = 72
 
@@ -47,10 +55,10 @@ package struct WinogradKernels: Sendable {
   /// For products of bfloat16 pairs; nil where the machine does not have them, or there is no such transform.
   package var pairs: WinogradPairKernels? = nil
 
-  /// `inputLine`: which values of a transformed line its products multiply.
   package init(
     outputSide: Int,
-    inputLine: [Int],
+    lineValues: Int,
+    lineProducts: Int,
     input: WinogradInputKernel,
     weights:
       @convention(c) (UnsafePointer<Float>, Int, Int, UnsafeMutablePointer<Float>, Int) -> Void,
@@ -61,10 +69,8 @@ package struct WinogradKernels: Sendable {
       ) -> Void
   ) {
     self.outputSide = outputSide
-    frequencies = inputLine.count * inputLine.count
-    let side = (inputLine.max() ?? 0) + 1
-    inputPlaces = inputLine.flatMap { row in inputLine.map { row * side + $0 } }
-    inputFrequencies = side * side
+    self.lineValues = lineValues
+    self.lineProducts = lineProducts
     self.input = input
     self.weights = weights
     self.output = output

@@ -165,7 +165,7 @@ import Testing
       var m = [Float](repeating: 0, count: count * tile)
       for f in 0..<count {
         for c in 0..<channels {
-          let value = v[transforms.inputPlaces[f] * channels + c]
+          let value = v[transforms.inputPlace(ofFrequency: f) * channels + c]
           for n in 0..<tile { m[f * tile + n] += value * u[(f * channels + c) * tile + n] }
         }
       }

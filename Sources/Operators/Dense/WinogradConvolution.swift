@@ -299,7 +299,7 @@ struct WinogradConvolution {
       for frequency in 0..<transforms.frequencies {
         kernel(
           count, columns, depth,
-          v + block * inputBlockStride + transforms.inputPlaces[frequency] * inputFrequencyStride + within,
+          v + block * inputBlockStride + transforms.inputPlace(ofFrequency: frequency) * inputFrequencyStride + within,
           u + frequency * weightFrequencyStride, m + frequency * productFrequencyStride, g.tileColumns, k > 0, edge,
           nil, 0, 0)
       }
