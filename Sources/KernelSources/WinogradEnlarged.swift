@@ -113,7 +113,7 @@ func winogradEnlargedOutput(
 
 /// One vector of outputs, at most `rest` of it, at `place` of `y` and `residual`.
 @inline(__always)
-func storeOutput(
+private func storeOutput(
   _ value: V, _ y: Out, _ residual: In?, _ place: Int, ahead: Int, _ rest: Int, _ activation: (V) -> V
 ) {
   var sum = value
