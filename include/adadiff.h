@@ -255,7 +255,8 @@ typedef int32_t (*adadiff_score_callback)(adadiff_scoring *scoring, void *user);
  *    open     constant_inputs    string  of a model: names of inputs, separated by commas, that seldom change from run to run,
  *                                        such as the text features of a sampling loop ("encoder_hidden_states"). What
  *                                        depends on them alone is computed once, kept, and computed again when their
- *                                        elements differ; results are the same bits. Pipelines do so themselves.
+ *                                        elements differ; results are the same bits. Keeps a run's
+ *                                        memory between runs; runs at the same time share nothing. Pipelines do so themselves.
  *    open     lazy               bool    read each component at its first use instead of at open
  *    run      negative_prompt    string  text to steer away from (default "")
  *    run      steps              int     number of sampling steps, 1…1000, or the string "auto" (default): the policy decides

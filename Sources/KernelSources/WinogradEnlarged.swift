@@ -22,47 +22,18 @@ func winogradEnlargedInput(
 }
 
 func winogradEnlargedWeights(_ panel: In, _ tapStride: Int, _ depth: Int, _ u: Out, _ frequencyStride: Int) {
-  enlargedWeights(BPanel(panel: panel, width: tileColumns, isHalf: false), tapStride, depth, u, frequencyStride)
+  winogradWeights25(
+    BPanel(panel: panel, width: tileColumns, isHalf: false), tapStride, depth, u, frequencyStride,
+    transformEnlargedKernel)
 }
 
 #if !KERNELS_PORTABLE
   /// `winogradEnlargedWeights` on a panel of float16.
   func winogradEnlargedHalfWeights(_ panel: In, _ tapStride: Int, _ depth: Int, _ u: Out, _ frequencyStride: Int) {
-    enlargedWeights(BPanel(panel: panel, width: lanes, isHalf: true), tapStride, depth, u, frequencyStride)
+    winogradWeights25(
+      BPanel(panel: panel, width: lanes, isHalf: true), tapStride, depth, u, frequencyStride, transformEnlargedKernel)
   }
 #endif
-
-@inline(__always)
-private func enlargedWeights(_ b: BPanel, _ tapStride: Int, _ depth: Int, _ u: Out, _ frequencyStride: Int) {
-  for k in 0..<depth {
-    for half in 0..<2 {
-      let offset = k &* tileColumns &+ half &* lanes
-      let from = b.panel + (k &* b.width &+ half &* (b.width / 2))
-      @inline(__always) func row(_ index: Int) -> (V, V, V, V, V) {
-        let p = from + 3 &* index &* tapStride
-        csimd_prefetch(p + weightsAhead &* b.width)
-        csimd_prefetch(p + (tapStride &+ weightsAhead &* b.width))
-        csimd_prefetch(p + (2 &* tapStride &+ weightsAhead &* b.width))
-        return transformEnlargedKernel(b.load(p), b.load(p + tapStride), b.load(p + 2 &* tapStride))
-      }
-      @inline(__always) func column(_ index: Int, _ g0: V, _ g1: V, _ g2: V) {
-        let to = u + (index &* frequencyStride &+ offset)
-        let t = transformEnlargedKernel(g0, g1, g2)
-        csimd_store(to, t.0)
-        csimd_store(to + 5 &* frequencyStride, t.1)
-        csimd_store(to + 10 &* frequencyStride, t.2)
-        csimd_store(to + 15 &* frequencyStride, t.3)
-        csimd_store(to + 20 &* frequencyStride, t.4)
-      }
-      let (a, b, c) = (row(0), row(1), row(2))
-      column(0, a.0, b.0, c.0)
-      column(1, a.1, b.1, c.1)
-      column(2, a.2, b.2, c.2)
-      column(3, a.3, b.3, c.3)
-      column(4, a.4, b.4, c.4)
-    }
-  }
-}
 
 @inline(__always)
 private func transformOutput(_ a: V, _ t: V, _ p: V, _ q: V, _ b: V, _ store: (Int, V) -> Void) {

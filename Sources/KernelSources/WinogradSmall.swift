@@ -73,19 +73,24 @@ private func transformWeights(_ g0: V, _ g1: V, _ g2: V) -> (V, V, V, V, V) {
 }
 
 func winogradSmallWeights(_ panel: In, _ tapStride: Int, _ depth: Int, _ u: Out, _ frequencyStride: Int) {
-  winogradSmallWeights(BPanel(panel: panel, width: tileColumns, isHalf: false), tapStride, depth, u, frequencyStride)
+  winogradWeights25(
+    BPanel(panel: panel, width: tileColumns, isHalf: false), tapStride, depth, u, frequencyStride, transformWeights)
 }
 
 #if !KERNELS_PORTABLE
   /// `winogradSmallWeights` on a panel of float16.
   func winogradSmallHalfWeights(_ panel: In, _ tapStride: Int, _ depth: Int, _ u: Out, _ frequencyStride: Int) {
-    winogradSmallWeights(BPanel(panel: panel, width: lanes, isHalf: true), tapStride, depth, u, frequencyStride)
+    winogradWeights25(
+      BPanel(panel: panel, width: lanes, isHalf: true), tapStride, depth, u, frequencyStride, transformWeights)
   }
 #endif
 
-/// Both passes in registers: 15 values between them.
+/// Weights for 25 products, `transform` applied to rows and then to columns, in registers: 15 values between them.
 @inline(__always)
-private func winogradSmallWeights(_ b: BPanel, _ tapStride: Int, _ depth: Int, _ u: Out, _ frequencyStride: Int) {
+func winogradWeights25(
+  _ b: BPanel, _ tapStride: Int, _ depth: Int, _ u: Out, _ frequencyStride: Int,
+  _ transform: (V, V, V) -> (V, V, V, V, V)
+) {
   for k in 0..<depth {
     for half in 0..<2 {
       let offset = k &* tileColumns &+ half &* lanes
@@ -95,11 +100,11 @@ private func winogradSmallWeights(_ b: BPanel, _ tapStride: Int, _ depth: Int, _
         csimd_prefetch(p + weightsAhead &* b.width)
         csimd_prefetch(p + (tapStride &+ weightsAhead &* b.width))
         csimd_prefetch(p + (2 &* tapStride &+ weightsAhead &* b.width))
-        return transformWeights(b.load(p), b.load(p + tapStride), b.load(p + 2 &* tapStride))
+        return transform(b.load(p), b.load(p + tapStride), b.load(p + 2 &* tapStride))
       }
       @inline(__always) func column(_ index: Int, _ g0: V, _ g1: V, _ g2: V) {
         let to = u + (index &* frequencyStride &+ offset)
-        let t = transformWeights(g0, g1, g2)
+        let t = transform(g0, g1, g2)
         csimd_store(to, t.0)
         csimd_store(to + 5 &* frequencyStride, t.1)
         csimd_store(to + 10 &* frequencyStride, t.2)

@@ -87,6 +87,9 @@ def test_what_constant_inputs_give_is_computed_once():
 def test_constant_inputs_are_inputs():
     with pytest.raises(adadiff.UnknownName, match="constant_inputs.*'w'.*x"):
         adadiff.Model(unary("Neg"), constant_inputs=["x", "w"])
+    # One name is a name, not letters.
+    with pytest.raises(adadiff.UnknownName, match="no input 'weights'"):
+        adadiff.Model(unary("Neg"), constant_inputs="weights")
 
 
 def test_outputs_can_be_selected_and_ordered():

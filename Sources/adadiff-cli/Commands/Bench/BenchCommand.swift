@@ -92,6 +92,9 @@ struct BenchCommand: ParsableCommand {
       }
       try measurePipeline(path, options: options)
     } else if tune {
+      guard constantInputs.isEmpty else {
+        throw Failure(.invalidArgument, "--tune times single layers, for which --constant-input means nothing")
+      }
       try measureAlternatives(path)
     } else {
       try measureModel(path, options: options)

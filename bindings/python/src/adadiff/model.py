@@ -44,10 +44,11 @@ class Model:
         folder: str | os.PathLike[str] | None = None,
         threads: int | None = None,
         precision: str | None = None,
-        constant_inputs: Sequence[str] = (),
+        constant_inputs: str | Sequence[str] = (),
         **options: Any,
     ) -> None:
-        constant = ",".join(constant_inputs) or None
+        names = [constant_inputs] if isinstance(constant_inputs, str) else constant_inputs
+        constant = ",".join(names) or None
         opening = Options({"threads": threads, "precision": precision, "constant_inputs": constant, **options})
         if isinstance(model, (bytes, bytearray, memoryview)):
             data = bytes(model)
