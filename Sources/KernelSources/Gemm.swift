@@ -134,7 +134,7 @@ struct RowsShare {
 func gemmTile(
   _ depth: Int, _ a: In, _ next: In, _ b: BPanel, _ ahead: inout BAhead, _ rowsAhead: RowsShare, _ c: Out,
   _ cStride: Int,
-  _ accumulate: Bool, _ step: (V, V, V) -> V
+  _ accumulate: Bool, distance: Int = rowStride, _ step: (V, V, V) -> V
 ) {
   var c0l = csimd_splat(0), c0r = csimd_splat(0)
   var c1l = csimd_splat(0), c1r = csimd_splat(0)
@@ -205,48 +205,48 @@ func gemmTile(
     while i > 0 {
       let left = b.load(pb)
       let right = b.load(pb + b.width / 2)
-      let a0 = csimd_splat(pa[0 &* rowStride])
+      let a0 = csimd_splat(pa[0 &* distance])
       c0l = step(a0, left, c0l)
       c0r = step(a0, right, c0r)
-      let a1 = csimd_splat(pa[1 &* rowStride])
+      let a1 = csimd_splat(pa[1 &* distance])
       c1l = step(a1, left, c1l)
       c1r = step(a1, right, c1r)
-      let a2 = csimd_splat(pa[2 &* rowStride])
+      let a2 = csimd_splat(pa[2 &* distance])
       c2l = step(a2, left, c2l)
       c2r = step(a2, right, c2r)
-      let a3 = csimd_splat(pa[3 &* rowStride])
+      let a3 = csimd_splat(pa[3 &* distance])
       c3l = step(a3, left, c3l)
       c3r = step(a3, right, c3r)
       #if KERNELS_AVX512 || KERNELS_AVX2
-        let a4 = csimd_splat(pa[4 &* rowStride])
+        let a4 = csimd_splat(pa[4 &* distance])
         c4l = step(a4, left, c4l)
         c4r = step(a4, right, c4r)
-        let a5 = csimd_splat(pa[5 &* rowStride])
+        let a5 = csimd_splat(pa[5 &* distance])
         c5l = step(a5, left, c5l)
         c5r = step(a5, right, c5r)
       #endif
       #if KERNELS_AVX512
-        let a6 = csimd_splat(pa[6 &* rowStride])
+        let a6 = csimd_splat(pa[6 &* distance])
         c6l = step(a6, left, c6l)
         c6r = step(a6, right, c6r)
-        let a7 = csimd_splat(pa[7 &* rowStride])
+        let a7 = csimd_splat(pa[7 &* distance])
         c7l = step(a7, left, c7l)
         c7r = step(a7, right, c7r)
-        let a8 = csimd_splat(pa[8 &* rowStride])
+        let a8 = csimd_splat(pa[8 &* distance])
         c8l = step(a8, left, c8l)
         c8r = step(a8, right, c8r)
-        let a9 = csimd_splat(pa[9 &* rowStride])
+        let a9 = csimd_splat(pa[9 &* distance])
         c9l = step(a9, left, c9l)
         c9r = step(a9, right, c9r)
-        let a10 = csimd_splat(pa[10 &* rowStride])
+        let a10 = csimd_splat(pa[10 &* distance])
         c10l = step(a10, left, c10l)
         c10r = step(a10, right, c10r)
-        let a11 = csimd_splat(pa[11 &* rowStride])
+        let a11 = csimd_splat(pa[11 &* distance])
         c11l = step(a11, left, c11l)
         c11r = step(a11, right, c11r)
       #endif
       csimd_prefetch(line)
-      line += rowStride
+      line += distance
       pa += 1
       pb += b.width
       i &-= 1
@@ -297,7 +297,7 @@ private func hasTile(_ height: Int) -> Bool {
 private func gemmRest(
   _ height: Int, _ depth: Int, _ a: In, _ next: In, _ b: BPanel, _ ahead: inout BAhead, _ rowsAhead: RowsShare,
   _ c: Out, _ cStride: Int,
-  _ accumulate: Bool, _ step: (V, V, V) -> V
+  _ accumulate: Bool, distance: Int, _ step: (V, V, V) -> V
 ) {
   #if KERNELS_AVX512
     if height <= 8 {
@@ -305,18 +305,19 @@ private func gemmRest(
       var all = rowsAhead
       all.fetchAll()
     }
-    if height <= 4 { return gemmTile4(depth, a, b, &ahead, c, cStride, accumulate, step) }
-    if height <= 8 { return gemmTile8(depth, a, b, &ahead, c, cStride, accumulate, step) }
+    if height <= 4 { return gemmTile4(depth, a, next, b, &ahead, c, cStride, accumulate, distance: distance, step) }
+    if height <= 8 { return gemmTile8(depth, a, next, b, &ahead, c, cStride, accumulate, distance: distance, step) }
   #endif
-  gemmTile(depth, a, next, b, &ahead, rowsAhead, c, cStride, accumulate, step)
+  gemmTile(depth, a, next, b, &ahead, rowsAhead, c, cStride, accumulate, distance: distance, step)
 }
 
-/// A panel's product by `step`; the other arguments are those of `PanelKernel`. `isHalf`, a constant: the panel holds
-/// float16.
+/// A panel's product by `step`; the other arguments are those of `PanelKernel`. Constants: `isHalf`, the panel holds float16;
+/// `distance`, from row to row of A.
 @inline(__always)
 func multiplyPanel(
   _ rows: Int, _ columns: Int, _ depth: Int, _ a: In, _ panel: In, _ c: Out, _ cStride: Int, _ accumulate: Bool,
-  _ tile: Out, _ rowsAhead: RowsAhead, isHalf: Bool = false, _ step: (V, V, V) -> V
+  _ tile: Out, _ nextRows: In?, _ rowsAhead: RowsAhead, isHalf: Bool = false,
+  distance: Int = rowStride, _ step: (V, V, V) -> V
 ) {
   let b = BPanel(panel: panel, width: isHalf ? lanes : tileColumns, isHalf: isHalf)
   // What follows this piece of B in memory comes next, as a rule from far away. Addresses past the end do no harm.
@@ -330,19 +331,19 @@ func multiplyPanel(
   var row = 0
   while row < rows {
     let height = min(tileRows, rows &- row)
-    let from = a + row &* rowStride
+    let from = a + row &* distance
     let to = c + row &* cStride
-    let next = row &+ tileRows < rows ? from + tileRows &* rowStride : from
+    let next = row &+ tileRows < rows ? from + tileRows &* distance : nextRows ?? from
     let share = rowsAhead.share(row, height, steps: steps)
     if columns == tileColumns && hasTile(height) {
-      gemmRest(height, depth, from, next, b, &ahead, share, to, cStride, accumulate, step)
+      gemmRest(height, depth, from, next, b, &ahead, share, to, cStride, accumulate, distance: distance, step)
     } else {
       // Edges go through a whole tile in scratch memory, with the same arithmetic as whole tiles: an element does not
       // depend on where the edge lies.
       if accumulate {
         for r in 0..<height { map(In(to + r &* cStride), tile + r &* tileColumns, columns) { $0 } }
       }
-      gemmRest(height, depth, from, next, b, &ahead, share, tile, tileColumns, accumulate, step)
+      gemmRest(height, depth, from, next, b, &ahead, share, tile, tileColumns, accumulate, distance: distance, step)
       for r in 0..<height { map(In(tile + r &* tileColumns), to + r &* cStride, columns) { $0 } }
     }
     row &+= height

@@ -7,8 +7,8 @@ internal import CSIMD
   /// `gemmTile` for 8 rows.
   @inline(__always)
   func gemmTile8(
-    _ depth: Int, _ a: In, _ b: BPanel, _ ahead: inout BAhead, _ c: Out, _ cStride: Int, _ accumulate: Bool,
-    _ step: (V, V, V) -> V
+    _ depth: Int, _ a: In, _ next: In, _ b: BPanel, _ ahead: inout BAhead, _ c: Out, _ cStride: Int, _ accumulate: Bool,
+    distance: Int, _ step: (V, V, V) -> V
   ) {
     var c0l = csimd_splat(0), c0r = csimd_splat(0)
     var c1l = csimd_splat(0), c1r = csimd_splat(0)
@@ -38,38 +38,43 @@ internal import CSIMD
     }
     var pa = a
     var pb = b.panel
+    var pn = next
     var k = depth
     while k > 0 {
+      var line = pn
+      pn += lineFloats
       ahead.fetch()
       var i = min(k, lineFloats)
       k &-= i
       while i > 0 {
         let left = b.load(pb)
         let right = b.load(pb + b.width / 2)
-        let a0 = csimd_splat(pa[0 &* rowStride])
+        let a0 = csimd_splat(pa[0 &* distance])
         c0l = step(a0, left, c0l)
         c0r = step(a0, right, c0r)
-        let a1 = csimd_splat(pa[1 &* rowStride])
+        let a1 = csimd_splat(pa[1 &* distance])
         c1l = step(a1, left, c1l)
         c1r = step(a1, right, c1r)
-        let a2 = csimd_splat(pa[2 &* rowStride])
+        let a2 = csimd_splat(pa[2 &* distance])
         c2l = step(a2, left, c2l)
         c2r = step(a2, right, c2r)
-        let a3 = csimd_splat(pa[3 &* rowStride])
+        let a3 = csimd_splat(pa[3 &* distance])
         c3l = step(a3, left, c3l)
         c3r = step(a3, right, c3r)
-        let a4 = csimd_splat(pa[4 &* rowStride])
+        let a4 = csimd_splat(pa[4 &* distance])
         c4l = step(a4, left, c4l)
         c4r = step(a4, right, c4r)
-        let a5 = csimd_splat(pa[5 &* rowStride])
+        let a5 = csimd_splat(pa[5 &* distance])
         c5l = step(a5, left, c5l)
         c5r = step(a5, right, c5r)
-        let a6 = csimd_splat(pa[6 &* rowStride])
+        let a6 = csimd_splat(pa[6 &* distance])
         c6l = step(a6, left, c6l)
         c6r = step(a6, right, c6r)
-        let a7 = csimd_splat(pa[7 &* rowStride])
+        let a7 = csimd_splat(pa[7 &* distance])
         c7l = step(a7, left, c7l)
         c7r = step(a7, right, c7r)
+        csimd_prefetch(line)
+        line += distance
         pa += 1
         pb += b.width
         i &-= 1
@@ -96,8 +101,8 @@ internal import CSIMD
   /// `gemmTile` for 4 rows.
   @inline(__always)
   func gemmTile4(
-    _ depth: Int, _ a: In, _ b: BPanel, _ ahead: inout BAhead, _ c: Out, _ cStride: Int, _ accumulate: Bool,
-    _ step: (V, V, V) -> V
+    _ depth: Int, _ a: In, _ next: In, _ b: BPanel, _ ahead: inout BAhead, _ c: Out, _ cStride: Int, _ accumulate: Bool,
+    distance: Int, _ step: (V, V, V) -> V
   ) {
     var c0l = csimd_splat(0), c0r = csimd_splat(0)
     var c1l = csimd_splat(0), c1r = csimd_splat(0)
@@ -115,26 +120,31 @@ internal import CSIMD
     }
     var pa = a
     var pb = b.panel
+    var pn = next
     var k = depth
     while k > 0 {
+      var line = pn
+      pn += lineFloats
       ahead.fetch()
       var i = min(k, lineFloats)
       k &-= i
       while i > 0 {
         let left = b.load(pb)
         let right = b.load(pb + b.width / 2)
-        let a0 = csimd_splat(pa[0 &* rowStride])
+        let a0 = csimd_splat(pa[0 &* distance])
         c0l = step(a0, left, c0l)
         c0r = step(a0, right, c0r)
-        let a1 = csimd_splat(pa[1 &* rowStride])
+        let a1 = csimd_splat(pa[1 &* distance])
         c1l = step(a1, left, c1l)
         c1r = step(a1, right, c1r)
-        let a2 = csimd_splat(pa[2 &* rowStride])
+        let a2 = csimd_splat(pa[2 &* distance])
         c2l = step(a2, left, c2l)
         c2r = step(a2, right, c2r)
-        let a3 = csimd_splat(pa[3 &* rowStride])
+        let a3 = csimd_splat(pa[3 &* distance])
         c3l = step(a3, left, c3l)
         c3r = step(a3, right, c3r)
+        csimd_prefetch(line)
+        line += distance
         pa += 1
         pb += b.width
         i &-= 1

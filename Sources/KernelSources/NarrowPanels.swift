@@ -5,18 +5,18 @@ internal import CSIMD
 
 func pairPanel(
   _ rows: Int, _ columns: Int, _ depth: Int, _ a: In, _ b: In, _ c: Out, _ cStride: Int, _ accumulate: Bool,
-  _ tile: Out, _ ahead: In?, _ aheadStride: Int, _ aheadLines: Int
+  _ tile: Out, _ next: In?, _ ahead: In?, _ aheadStride: Int, _ aheadLines: Int
 ) {
   let ahead = RowsAhead(address: ahead, stride: aheadStride, lines: aheadLines)
-  multiplyPanel(rows, columns, depth, a, b, c, cStride, accumulate, tile, ahead) { csimd_dot_pairs($0, $1, $2) }
+  multiplyPanel(rows, columns, depth, a, b, c, cStride, accumulate, tile, next, ahead) { csimd_dot_pairs($0, $1, $2) }
 }
 
 func bytePanel(
   _ rows: Int, _ columns: Int, _ depth: Int, _ a: In, _ b: In, _ c: Out, _ cStride: Int, _ accumulate: Bool,
-  _ tile: Out, _ ahead: In?, _ aheadStride: Int, _ aheadLines: Int
+  _ tile: Out, _ next: In?, _ ahead: In?, _ aheadStride: Int, _ aheadLines: Int
 ) {
   let ahead = RowsAhead(address: ahead, stride: aheadStride, lines: aheadLines)
-  multiplyPanel(rows, columns, depth, a, b, c, cStride, accumulate, tile, ahead) { csimd_dot_bytes($0, $1, $2) }
+  multiplyPanel(rows, columns, depth, a, b, c, cStride, accumulate, tile, next, ahead) { csimd_dot_bytes($0, $1, $2) }
 }
 
 func packPairs(_ rows: In, _ depth: Int, _ panel: Out) {

@@ -4,20 +4,20 @@ internal import CSIMD
 
 func gemmPanel(
   _ rows: Int, _ columns: Int, _ depth: Int, _ a: In, _ b: In, _ c: Out, _ cStride: Int, _ accumulate: Bool,
-  _ tile: Out, _ ahead: In?, _ aheadStride: Int, _ aheadLines: Int
+  _ tile: Out, _ next: In?, _ ahead: In?, _ aheadStride: Int, _ aheadLines: Int
 ) {
   let ahead = RowsAhead(address: ahead, stride: aheadStride, lines: aheadLines)
-  multiplyPanel(rows, columns, depth, a, b, c, cStride, accumulate, tile, ahead) { csimd_fma($0, $1, $2) }
+  multiplyPanel(rows, columns, depth, a, b, c, cStride, accumulate, tile, next, ahead) { csimd_fma($0, $1, $2) }
 }
 
 #if !KERNELS_PORTABLE
   /// `gemmPanel` on a panel of float16.
   func halfPanel(
     _ rows: Int, _ columns: Int, _ depth: Int, _ a: In, _ b: In, _ c: Out, _ cStride: Int, _ accumulate: Bool,
-    _ tile: Out, _ ahead: In?, _ aheadStride: Int, _ aheadLines: Int
+    _ tile: Out, _ next: In?, _ ahead: In?, _ aheadStride: Int, _ aheadLines: Int
   ) {
     let ahead = RowsAhead(address: ahead, stride: aheadStride, lines: aheadLines)
-    multiplyPanel(rows, columns, depth, a, b, c, cStride, accumulate, tile, ahead, isHalf: true) {
+    multiplyPanel(rows, columns, depth, a, b, c, cStride, accumulate, tile, next, ahead, isHalf: true) {
       csimd_fma($0, $1, $2)
     }
   }

@@ -1,10 +1,24 @@
 internal import CSIMD
 
-// The sums around the seven products of `StrassenKernels`.
+// The seven products of `StrassenKernels` and the sums around them.
+
+/// Longest K of a product of factors, and the distance of a left factor's rows: constants, as `rowStride`.
+@inline(__always) var factorDepth: Int { 672 }
+@inline(__always) var factorStride: Int { factorDepth &+ 16 }
+
+func strassenProduct(
+  _ rows: Int, _ columns: Int, _ depth: Int, _ a: In, _ b: In, _ c: Out, _ cStride: Int, _ accumulate: Bool,
+  _ tile: Out, _ next: In?, _ ahead: In?, _ aheadStride: Int, _ aheadLines: Int
+) {
+  let ahead = RowsAhead(address: ahead, stride: aheadStride, lines: aheadLines)
+  multiplyPanel(
+    rows, columns, depth, a, b, c, cStride, accumulate, tile, next, ahead, distance: factorStride
+  ) { csimd_fma($0, $1, $2) }
+}
 
 func strassenLeft(
   _ rows: Int, _ lowerRows: Int, _ depth: Int, _ a11: In, _ a12: In, _ a21: In, _ a22: In, _ stride: Int, _ a: Out,
-  _ distance: Int
+  _ targetStride: Int, _ distance: Int
 ) {
   @inline(__always)
   func store(_ at: Out, _ x11: V, _ x12: V, _ x21: V, _ x22: V) {
@@ -20,7 +34,7 @@ func strassenLeft(
   }
   for row in 0..<rows {
     let from = row &* stride
-    let to = a + row &* rowStride
+    let to = a + row &* targetStride
     let isPaired = row < lowerRows
     var i = 0
     while i &+ lanes <= depth {

@@ -63,7 +63,9 @@ package func kernelTable() -> KernelTable {
     enlargedWinograd: WinogradKernels(
       outputSide: 4, lineValues: 4, lineProducts: 5, input: winogradEnlargedInput, weights: winogradEnlargedWeights,
       output: winogradEnlargedOutput),
-    strassen: StrassenKernels(left: strassenLeft, right: strassenRight, results: strassenResults),
+    strassen: StrassenKernels(
+      depthLimit: factorDepth, rowStride: factorStride, product: strassenProduct, left: strassenLeft,
+      right: strassenRight, results: strassenResults),
     fused: FusedKernels(
       gegluTile: gegluTile, gegluTileCoarse: gegluTileCoarse, gegluTileBytes: gegluTileBytes),
     attention: AttentionKernels(

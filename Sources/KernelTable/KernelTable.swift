@@ -19,17 +19,18 @@ package typealias BinaryKernel =
 /// `(x, scalar, out, count)`; `out` may be `x`.
 package typealias ScalarKernel = @convention(c) (UnsafePointer<Float>, Float, UnsafeMutablePointer<Float>, Int) -> Void
 
-/// `(rows, columns, depth, a, b, c, cStride, accumulate, tile, ahead, aheadStride, aheadLines)`:
+/// `(rows, columns, depth, a, b, c, cStride, accumulate, tile, next, ahead, aheadStride, aheadLines)`:
 /// C (rows × columns) = or += A · B.
 ///
 /// A: rows at distance `GemmShape.rowStride`, allocated up to a multiple of `tileRows` rows. B: one packed panel of
 /// depth × tileColumns, zero beyond `columns`. depth ≤ `blockDepth`, columns ≤ tileColumns. `tile`: scratch of
-/// tileRows × tileColumns floats. Depths and strides count words of four bytes (`ElementFormat`). `ahead`: the first of as
-/// many rows that will be read next, of which `aheadLines` cache lines are brought near; only a hint.
+/// tileRows × tileColumns floats. Depths and strides count words of four bytes (`ElementFormat`). `next`: packed
+/// rows of A that the next call reads first. `ahead`: the first of as many rows that will be read later, of which `aheadLines`
+/// cache lines are brought near. Both are only hints.
 package typealias PanelKernel =
   @convention(c) (
     Int, Int, Int, UnsafePointer<Float>, UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int, Bool,
-    UnsafeMutablePointer<Float>, UnsafePointer<Float>?, Int, Int
+    UnsafeMutablePointer<Float>, UnsafePointer<Float>?, UnsafePointer<Float>?, Int, Int
   ) -> Void
 
 /// Shapes of the packed matrix product of one instruction set.

@@ -13,13 +13,19 @@ package struct StrassenKernels: Sendable {
   /// Right factors that are sums, those of the last products: T4, T1, T2, T3. Those before are B11, B21 and B22 themselves.
   package static let rightSums = 4
 
-  /// `(rows, lowerRows, depth, a11, a12, a21, a22, stride, a, distance)`: the left factors of rows whose quarters lie at distance
-  /// `stride`, packed at `a`, `distance` floats from factor to factor. The lower quarters have `lowerRows` rows, the others of theirs are zero.
-  /// Quarters may lie at their own places.
+  /// Longest K of `product`.
+  package var depthLimit: Int
+  /// Distance of the rows of A of `product`.
+  package var rowStride: Int
+  /// `KernelTable.gemmPanel` with longer rows.
+  package var product: PanelKernel
+  /// `(rows, lowerRows, depth, a11, a12, a21, a22, stride, a, aStride, distance)`: the left factors of rows whose quarters lie at
+  /// distance `stride`, with rows at distance `aStride` at `a`, `distance` floats from factor to factor. The lower quarters have
+  /// `lowerRows` rows, the others of theirs are zero. Quarters may lie at their own places.
   package var left:
     @convention(c) (
       Int, Int, Int, UnsafePointer<Float>, UnsafePointer<Float>, UnsafePointer<Float>, UnsafePointer<Float>, Int,
-      UnsafeMutablePointer<Float>, Int
+      UnsafeMutablePointer<Float>, Int, Int
     ) -> Void
   /// `(count, b11, b21, b22, b12, b, distance)`: the sums among the right factors of `count` floats of packed panels, at `b`,
   /// `distance` floats from sum to sum. B12 may lie where any of them goes.
@@ -38,10 +44,13 @@ package struct StrassenKernels: Sendable {
     ) -> Void
 
   package init(
+    depthLimit: Int,
+    rowStride: Int,
+    product: PanelKernel,
     left:
       @convention(c) (
         Int, Int, Int, UnsafePointer<Float>, UnsafePointer<Float>, UnsafePointer<Float>, UnsafePointer<Float>, Int,
-        UnsafeMutablePointer<Float>, Int
+        UnsafeMutablePointer<Float>, Int, Int
       ) -> Void,
     right:
       @convention(c) (
@@ -54,6 +63,9 @@ package struct StrassenKernels: Sendable {
         UnsafeMutablePointer<Float>, UnsafeMutablePointer<Float>, Int, Bool
       ) -> Void
   ) {
+    self.depthLimit = depthLimit
+    self.rowStride = rowStride
+    self.product = product
     self.left = left
     self.right = right
     self.results = results

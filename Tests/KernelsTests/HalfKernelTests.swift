@@ -30,8 +30,8 @@ import Testing
             var expected = numbers(rows * columns, seed: 2)
             var c = expected
             for accumulate in [false, true] {
-              table.gemmPanel(rows, columns, depth, a, floats, &expected, columns, accumulate, &tile, nil, 0, 0)
-              half.panel(rows, columns, depth, a, halves, &c, columns, accumulate, &tile, nil, 0, 0)
+              table.gemmPanel(rows, columns, depth, a, floats, &expected, columns, accumulate, &tile, nil, nil, 0, 0)
+              half.panel(rows, columns, depth, a, halves, &c, columns, accumulate, &tile, nil, nil, 0, 0)
               #expect(c == expected, "\(table.name) \(rows)×\(columns)×\(depth)")
             }
           }

@@ -30,7 +30,7 @@ import Testing
       var tile = [Float](repeating: 0, count: g.tileRows * g.tileColumns)
       let gemm = Self.seconds {
         for _ in 0..<8 {
-          table.gemmPanel(rows, g.tileColumns, g.blockDepth, a, b, &c, g.tileColumns, false, &tile, nil, 0, 0)
+          table.gemmPanel(rows, g.tileColumns, g.blockDepth, a, b, &c, g.tileColumns, false, &tile, nil, nil, 0, 0)
         }
       }
       let flops = 8.0 * 2 * Double(rows * g.tileColumns * g.blockDepth)

@@ -63,7 +63,8 @@ import Testing
     for accumulate in [false, true] {
       var c = start
       table.narrow.pairPanel(
-        rows, columns, ElementFormat.bfloat16.words(depth), packed, panel, &c, stride, accumulate, &tile, nil, 0, 0)
+        rows, columns, ElementFormat.bfloat16.words(depth), packed, panel, &c, stride, accumulate, &tile, nil, nil, 0, 0
+      )
       for i in 0..<rows {
         for j in 0..<stride {
           guard j < columns else {
@@ -112,8 +113,8 @@ import Testing
     table.narrow.packBytes(packedRows(table, b, depth, columns), depth, factors, &panel, &sums)
     var c = [Float](repeating: 0, count: rows * columns)
     var tile = [Float](repeating: 0, count: g.tileRows * g.tileColumns)
-    table.narrow.bytePanel(rows, columns, words, packed, panel, &c, columns, false, &tile, nil, 0, 0)
-    table.narrow.bytePanel(rows, columns, words, packed, panel, &c, columns, true, &tile, nil, 0, 0)
+    table.narrow.bytePanel(rows, columns, words, packed, panel, &c, columns, false, &tile, nil, nil, 0, 0)
+    table.narrow.bytePanel(rows, columns, words, packed, panel, &c, columns, true, &tile, nil, nil, 0, 0)
     for j in 0..<columns {
       #expect(sums[j] == 5 + (0..<depth).reduce(Int32(0)) { $0 + Int32(b[$1 * columns + j]) })
       for i in 0..<rows {

@@ -140,7 +140,7 @@ import Testing
     let start = numbers(rows * stride, seed: 3)
     for accumulate in [false, true] {
       var c = start
-      table.gemmPanel(rows, columns, depth, a, panel, &c, stride, accumulate, &tile, nil, 0, 0)
+      table.gemmPanel(rows, columns, depth, a, panel, &c, stride, accumulate, &tile, nil, nil, 0, 0)
       var worst = 0.0
       for i in 0..<rows {
         for j in 0..<stride {
@@ -220,7 +220,7 @@ import Testing
             let stride = g.tileColumns + 3
             var c = [Float](repeating: 7, count: (rows + g.tileRows) * stride)
             var tile = [Float](repeating: 0, count: g.tileRows * g.tileColumns)
-            table.gemmPanel(rows, columns, depth, a, b, &c, stride, accumulate, &tile, nil, 0, 0)
+            table.gemmPanel(rows, columns, depth, a, b, &c, stride, accumulate, &tile, nil, nil, 0, 0)
             for row in 0..<(rows + g.tileRows) {
               for column in 0..<stride {
                 let value = c[row * stride + column]

@@ -11,15 +11,18 @@ import Testing
 
   @Test func leftFactors() {
     for table in Kernels.supported {
-      let distance = table.gemm.rowStride * 5
-      for depth in [1, 3, 7, 15, 17, 31, 33, 63, 65, 256] {
+      for (depth, aStride) in zip(
+        [1, 3, 7, 15, 17, 31, 33, 63, 65, 256, 257],
+        [Int](repeating: table.gemm.rowStride, count: 10) + [table.strassen.rowStride])
+      {
+        let distance = aStride * 5
         for (rows, lowerRows) in [(1, 0), (1, 1), (5, 4), (5, 5)] {
           let x = Self.integers(2 * rows * 600, seed: 1)
           var a = [Float](repeating: 7, count: 7 * distance)
           x.withUnsafeBufferPointer { x in
             guard let x = x.baseAddress else { return }
             let lower = x + rows * 600
-            table.strassen.left(rows, lowerRows, depth, x, x + 300, lower, lower + 300, 600, &a, distance)
+            table.strassen.left(rows, lowerRows, depth, x, x + 300, lower, lower + 300, 600, &a, aStride, distance)
           }
           for row in 0..<rows {
             for k in 0..<depth {
@@ -29,7 +32,43 @@ import Testing
               let (s1, s3) = (a21 + a22, a11 - a21)
               let s2 = s1 - a11
               let expected = [a11, a12, a12 - s2, a22, s1, s2, s3]
-              #expect((0..<7).map { a[$0 * distance + row * table.gemm.rowStride + k] } == expected)
+              #expect((0..<7).map { a[$0 * distance + row * aStride + k] } == expected)
+            }
+          }
+        }
+      }
+    }
+  }
+
+  /// The same chains of sums as `gemmPanel`'s over several calls: the same bits.
+  @Test func products() {
+    for table in Kernels.supported {
+      let (g, deep) = (table.gemm, table.strassen)
+      #expect(deep.depthLimit > g.blockDepth && deep.rowStride >= deep.depthLimit)
+      for depth in [0, 1, 17, g.blockDepth + 1, deep.depthLimit] {
+        let b = numbers(max(1, depth) * g.tileColumns, seed: 2)
+        for rows in 1...(2 * g.tileRows + 1) {
+          let whole = (rows + g.tileRows - 1) / g.tileRows * g.tileRows
+          let a = numbers(whole * deep.rowStride, seed: 1)
+          for (columns, accumulate) in [(g.tileColumns, false), (g.tileColumns, true), (3, true)] {
+            let start = numbers(rows * g.tileColumns, seed: 3)
+            var (c, expected) = (start, accumulate ? start : [Float](repeating: 0, count: start.count))
+            var tile = [Float](repeating: 0, count: g.tileRows * g.tileColumns)
+            deep.product(rows, columns, depth, a, b, &c, g.tileColumns, accumulate, &tile, a, nil, 0, 0)
+            for first in stride(from: 0, to: depth, by: g.blockDepth) {
+              let count = min(g.blockDepth, depth - first)
+              var piece = [Float](repeating: 0, count: whole * g.rowStride)
+              for row in 0..<rows {
+                for k in 0..<count { piece[row * g.rowStride + k] = a[row * deep.rowStride + first + k] }
+              }
+              table.gemmPanel(
+                rows, columns, count, piece, Array(b[(first * g.tileColumns)...]), &expected, g.tileColumns, true,
+                &tile, nil, nil, 0, 0)
+            }
+            for row in 0..<rows {
+              let (from, to) = (row * g.tileColumns, row * g.tileColumns + columns)
+              #expect(c[from..<to] == expected[from..<to], "\(table.name) \(rows)×\(columns)×\(depth)")
+              #expect(c[to..<(row + 1) * g.tileColumns] == start[to..<(row + 1) * g.tileColumns])
             }
           }
         }

@@ -178,7 +178,7 @@ import Testing
     let plan = try #require(
       StrassenPlan(
         rows: rows, depth: depth, pairs: PackedMatrix.panelCount(n, Kernels.current), threads: 2,
-        kernels: Kernels.current, inOneChunk: true))
+        kernels: Kernels.current, inOneBlock: true))
     let packed = ScratchMemory.byteCount(floats: PackedMatrix.floatCount(depth: depth, columns: n, Kernels.current))
     let infos = [x, w].map { ValueInfo(type: $0.type, shape: $0.shape) }
     #expect(MatMulGegluOperator().scratchByteCount(for: infos, threads: 2) == plan.scratchByteCount + 2 * packed)

@@ -167,7 +167,8 @@ struct AttentionCore {
           valueMatrix.panelKernel(
             height, width, formats.values.words(count), own.scores,
             valueMatrix.panels + panel * valueMatrix.panelStride + formats.values.words(firstKey) * g.tileColumns,
-            results + column, valueSize, true, own.tile, target, y.positionStride, (width + lineFloats - 1) / lineFloats
+            results + column, valueSize, true, own.tile, nil, target, y.positionStride,
+            (width + lineFloats - 1) / lineFloats
           )
         }
       }
@@ -189,7 +190,7 @@ struct AttentionCore {
           rows.count, min(g.tileColumns, keys.count - column), min(g.blockDepth, words - first),
           own.queries + (block * Self.groupRows(kernels) + rows.lowerBound) * g.rowStride,
           keyMatrix.panels + panel * keyMatrix.panelStride + first * g.tileColumns, own.scores + column, g.rowStride,
-          block > 0, own.tile, nil, 0, 0)
+          block > 0, own.tile, nil, nil, 0, 0)
       }
     }
     guard formats.scores == .int8 else { return }

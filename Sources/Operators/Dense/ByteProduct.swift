@@ -52,7 +52,8 @@ struct ByteProduct {
           let column = panel * g.tileColumns
           let width = min(g.tileColumns, b.columns - column)
           b.panelKernel(
-            height, width, depth, packedA, b.panel(panel, from: k), products, g.tileColumns, false, tile, nil, 0, 0)
+            height, width, depth, packedA, b.panel(panel, from: k), products, g.tileColumns, false, tile, nil, nil, 0, 0
+          )
           for row in 0..<height {
             let from = products + row * g.tileColumns
             let to = c + (rowStart + row) * cStride + column

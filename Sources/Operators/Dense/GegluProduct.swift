@@ -48,7 +48,7 @@ struct MatMulGegluOperator: Operator {
     guard format == .float32 else { return nil }
     return StrassenPlan(
       rows: rows, depth: depth, pairs: PackedMatrix.panelCount(columns, kernels), threads: threads, kernels: kernels,
-      inOneChunk: true)
+      inOneBlock: true)
   }
 
   /// Rows of A that a thread holds packed for all of K, in whole tiles; 0 where K is too long for one.
@@ -168,8 +168,8 @@ struct MatMulGegluOperator: Operator {
             let k = block * blockDepth
             matrix.panelKernel(
               count, width, min(blockDepth, value.words - k), packedA + block * blockRows * g.rowStride,
-              matrix.panel(panel, from: k), target, g.tileColumns, k > 0, edge, ahead.next(),
-              ahead.stride, ahead.lines)
+              matrix.panel(panel, from: k), target, g.tileColumns, k > 0, edge,
+              packedA + (block + 1) % depthBlocks * blockRows * g.rowStride, ahead.next(), ahead.stride, ahead.lines)
           }
         }
         multiply(value, values)

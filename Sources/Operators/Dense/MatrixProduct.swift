@@ -187,7 +187,9 @@ struct MatrixProduct {
         let k = block * partition.blockDepth
         kernel(
           rows, width, min(partition.blockDepth, b.words - k), words + index * partition.blockRows * g.rowStride,
-          b.panel(panel, from: k), target, cStride, k > 0, tile, ahead.next(), ahead.stride, ahead.lines)
+          b.panel(panel, from: k), target, cStride, k > 0, tile,
+          words + (index + 1) % blocks.count * partition.blockRows * g.rowStride, ahead.next(), ahead.stride,
+          ahead.lines)
       }
       guard blocks.upperBound == partition.depthBlocks else { continue }
       let bias = bias.map { $0 + column }

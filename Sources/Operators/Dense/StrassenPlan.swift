@@ -3,7 +3,7 @@ import KernelTable
 /// How a product is cut for `StrassenProduct`, and whether that is expected to be faster.
 ///
 /// Rows are taken in *groups* of 256, whose first half is the upper quarters of A and C, panels in *pairs*, K in two halves.
-/// Halves are cut into blocks for the panel kernel, and blocks are taken a *chunk* at a time: C is summed over the chunks.
+/// Halves are cut into equal blocks: C is summed over them.
 /// What is summed with what depends on the sizes alone, never on the threads.
 struct StrassenPlan {
   let rows: Int
@@ -12,8 +12,6 @@ struct StrassenPlan {
   let pairs: Int
   let blocks: Int
   let blockDepth: Int
-  /// Blocks of a chunk.
-  let chunk: Int
   let groups: Int
   /// Groups whose factors are made before they are multiplied.
   let roundGroups: Int
@@ -22,8 +20,6 @@ struct StrassenPlan {
 
   /// Rows of the upper half of a group: images of 16 × 16 and more pixels are whole groups, so that no two images are summed.
   static let groupRows = 128
-  /// Words of half of K in a chunk: the right factors, 7 · 672 · 32 floats, are 602 KB of a 1 MB second-level cache.
-  private static let chunkLimit = 672
   /// Bytes of left factors that a round makes: a share of the last-level cache.
   private static let roundByteLimit = 8 << 20
   /// Fewer rows gain less than the sums cost.
@@ -31,13 +27,13 @@ struct StrassenPlan {
   /// So do products with few terms per sum, or fewer still unless many panels share the left factors.
   private static let (leastHalf, leastHalfOfMany, many) = (256, 128, 16)
 
-  /// Nil where seven products and their sums are not expected to be faster than eight. `inOneChunk`: C cannot be summed over chunks.
-  init?(rows: Int, depth: Int, pairs: Int, threads: Int, kernels: KernelTable, inOneChunk: Bool = false) {
+  /// Nil where seven products and their sums are not expected to be faster than eight. `inOneBlock`: C cannot be summed over blocks.
+  init?(rows: Int, depth: Int, pairs: Int, threads: Int, kernels: KernelTable, inOneBlock: Bool = false) {
     guard rows >= Self.leastRows, pairs >= 4, depth % 2 == 0,
       depth / 2 >= (pairs >= Self.many ? Self.leastHalfOfMany : Self.leastHalf)
     else { return nil }
     self.init(unconditionally: rows, depth: depth, pairs: pairs, threads: threads, kernels: kernels)
-    guard !inOneChunk || chunk == blocks else { return nil }
+    guard !inOneBlock || blocks == 1 else { return nil }
   }
 
   /// For tests: whatever it costs. `depth` is even.
@@ -47,10 +43,11 @@ struct StrassenPlan {
     self.threads = max(1, threads)
     self.kernels = kernels
     half = depth / 2
-    (blocks, blockDepth) = kernels.gemm.equalBlocks(half)
-    chunk = min(blocks, max(1, Self.chunkLimit / max(1, blockDepth)))
+    // The right factors of a block, at most 7 · 672 · 32 floats, are 602 KB of a 1 MB second-level cache.
+    blocks = max(1, (half + kernels.strassen.depthLimit - 1) / kernels.strassen.depthLimit)
+    blockDepth = (half + blocks - 1) / blocks
     groups = (rows + 2 * Self.groupRows - 1) / (2 * Self.groupRows)
-    let bytes = 4 * StrassenKernels.products * Self.groupRows * min(half, chunk * blockDepth)
+    let bytes = 4 * StrassenKernels.products * Self.groupRows * blockDepth
     let most = max(1, min(groups, Self.roundByteLimit / max(1, bytes)))
     let (pairs, threads, groups) = (pairs, max(1, threads), groups)
     func time(_ roundGroups: Int) -> Double {
@@ -93,17 +90,21 @@ struct StrassenPlan {
 
   // MARK: Memory
 
-  /// Floats from left factor to left factor, and from block to block.
-  var leftDistance: Int { chunk * leftBlockDistance }
-  var leftBlockDistance: Int { Self.groupRows * kernels.gemm.rowStride }
+  /// The kernel of the products and the distance of its rows.
+  var product: (kernel: PanelKernel, rowStride: Int) {
+    blockDepth > kernels.gemm.blockDepth
+      ? (kernels.strassen.product, kernels.strassen.rowStride) : (kernels.gemmPanel, kernels.gemm.rowStride)
+  }
+  /// Floats from left factor to left factor.
+  var leftDistance: Int { Self.groupRows * product.rowStride }
   /// Floats from right factor to right factor.
-  var rightDistance: Int { chunk * blockDepth * kernels.gemm.tileColumns }
+  var rightDistance: Int { blockDepth * kernels.gemm.tileColumns }
   /// Floats from product to product.
   var productDistance: Int { Self.groupRows * kernels.gemm.tileColumns }
 
   /// Panel kernels may read up to a whole register tile.
   var leftFloatCount: Int {
-    roundGroups * StrassenKernels.products * leftDistance + kernels.gemm.tileRows * kernels.gemm.rowStride
+    roundGroups * StrassenKernels.products * leftDistance + kernels.gemm.tileRows * product.rowStride
   }
   /// Right factors, products, one register tile, four quarters of C and the pair's mark.
   var slotFloatCount: Int {

@@ -28,9 +28,8 @@ struct StrassenProduct {
     let own = try scratch.takeFloats(slots * plan.slotFloatCount)
     for first in stride(from: 0, to: plan.groups, by: plan.roundGroups) {
       let groups = first..<min(plan.groups, first + plan.roundGroups)
-      for block in stride(from: 0, to: plan.blocks, by: plan.chunk) {
-        let blocks = block..<min(plan.blocks, block + plan.chunk)
-        try makeLeftFactors(groups, blocks, factors, context: context, source)
+      for block in 0..<plan.blocks {
+        try makeLeftFactors(groups, block, factors, context: context, source)
         for slot in 0..<slots { Slot(own + slot * plan.slotFloatCount, plan).mark.pointee = .max }
         let height = plan.height(groups: groups.count)
         let pieces = (groups.count + height - 1) / height
@@ -38,7 +37,7 @@ struct StrassenProduct {
           let (pair, piece) = task.quotientAndRemainder(dividingBy: pieces)
           let begin = groups.lowerBound + piece * height
           multiply(
-            pair, begin..<min(groups.upperBound, begin + height), blocks,
+            pair, begin..<min(groups.upperBound, begin + height), block,
             factors + (begin - groups.lowerBound) * Kernels.products * plan.leftDistance,
             Slot(own + slot * plan.slotFloatCount, plan), results)
         }
@@ -52,10 +51,12 @@ struct StrassenProduct {
   private static let packedRows = 32
 
   private func makeLeftFactors(
-    _ groups: Range<Int>, _ blocks: Range<Int>, _ factors: UnsafeMutablePointer<Float>, context: RunContext,
+    _ groups: Range<Int>, _ block: Int, _ factors: UnsafeMutablePointer<Float>, context: RunContext,
     _ source: some RowSource
   ) throws {
-    let distance = kernels.gemm.rowStride
+    let distance = plan.product.rowStride
+    let depth = plan.depth(ofBlock: block)
+    let column = block * plan.blockDepth
     let pieces = StrassenPlan.groupRows / Self.packedRows
     try runTasks(groups.count * pieces, slots: context.pool.threads, context: context) { _, task in
       let (index, piece) = task.quotientAndRemainder(dividingBy: pieces)
@@ -64,37 +65,32 @@ struct StrassenProduct {
       let upper = min(Self.packedRows, group.upper - first)
       let lower = min(Self.packedRows, group.lower - first)
       guard upper > 0 else { return }
-      let start = factors + index * Kernels.products * plan.leftDistance + first * distance
-      for (place, block) in blocks.enumerated() {
-        let depth = plan.depth(ofBlock: block)
-        let column = block * plan.blockDepth
-        let target = start + place * plan.leftBlockDistance
-        let upperRow = group.start + first
-        let lowerRow = upperRow + group.upper
-        if let (upperFirst, stride) = source.place(upperRow), let (lowerFirst, _) = source.place(lowerRow) {
-          kernels.strassen.left(
-            upper, lower, depth, upperFirst + column, upperFirst + plan.half + column, lowerFirst + column,
-            lowerFirst + plan.half + column, stride, target, plan.leftDistance)
-          continue
-        }
-        func pack(_ factor: Int, _ row: Int, _ count: Int, _ column: Int) -> UnsafePointer<Float> {
-          let place = target + factor * plan.leftDistance
-          let rows = PackedRows(words: place, distance: distance, format: .float32, kernels: kernels)
-          if count > 0 { source.pack(row, count, column, depth, rows) }
-          return UnsafePointer(place)
-        }
+      let target = factors + index * Kernels.products * plan.leftDistance + first * distance
+      let upperRow = group.start + first
+      let lowerRow = upperRow + group.upper
+      if let (upperFirst, stride) = source.place(upperRow), let (lowerFirst, _) = source.place(lowerRow) {
         kernels.strassen.left(
-          upper, lower, depth, pack(Kernels.a11, upperRow, upper, column),
-          pack(Kernels.a12, upperRow, upper, plan.half + column), pack(Kernels.a21, lowerRow, lower, column),
-          pack(Kernels.a22, lowerRow, lower, plan.half + column), distance, target, plan.leftDistance)
+          upper, lower, depth, upperFirst + column, upperFirst + plan.half + column, lowerFirst + column,
+          lowerFirst + plan.half + column, stride, target, distance, plan.leftDistance)
+        return
       }
+      func pack(_ factor: Int, _ row: Int, _ count: Int, _ column: Int) -> UnsafePointer<Float> {
+        let place = target + factor * plan.leftDistance
+        let rows = PackedRows(words: place, distance: distance, format: .float32, kernels: kernels)
+        if count > 0 { source.pack(row, count, column, depth, rows) }
+        return UnsafePointer(place)
+      }
+      kernels.strassen.left(
+        upper, lower, depth, pack(Kernels.a11, upperRow, upper, column),
+        pack(Kernels.a12, upperRow, upper, plan.half + column), pack(Kernels.a21, lowerRow, lower, column),
+        pack(Kernels.a22, lowerRow, lower, plan.half + column), distance, target, distance, plan.leftDistance)
     }
   }
 
   /// The right factors of a pair of panels in the order of the products: quarters of B where they lie, or where they are widened
   /// to, and the sums, in a thread's memory.
-  private func rightFactors(_ pair: Int, _ blocks: Range<Int>, _ own: UnsafeMutablePointer<Float>) -> RightFactors {
-    let column = blocks.lowerBound * plan.blockDepth
+  private func rightFactors(_ pair: Int, _ block: Int, _ own: UnsafeMutablePointer<Float>) -> RightFactors {
+    let column = block * plan.blockDepth
     func quarter(_ matrix: PackedMatrix, _ panel: Int, lower: Bool, _ place: Int) -> RightFactors.Quarter {
       let first = (lower ? plan.half : 0) + column
       let address = matrix.isHalf ? UnsafePointer(own + place * plan.rightDistance) : matrix.panel(panel, from: first)
@@ -102,7 +98,7 @@ struct StrassenProduct {
     }
     let (panel, other) = (step * pair, firstRight + step * pair)
     return RightFactors(
-      depth: min(plan.half, blocks.upperBound * plan.blockDepth) - column,
+      depth: plan.depth(ofBlock: block),
       b11: quarter(left, panel, lower: false, 0), b21: quarter(left, panel, lower: true, 1),
       b22: quarter(right, other, lower: true, 2), b12: quarter(right, other, lower: false, 3),
       sums: own + (Kernels.products - Kernels.rightSums) * plan.rightDistance, distance: plan.rightDistance)
@@ -170,35 +166,32 @@ struct StrassenProduct {
   }
 
   private func multiply(
-    _ pair: Int, _ groups: Range<Int>, _ blocks: Range<Int>, _ factors: UnsafePointer<Float>, _ slot: Slot,
+    _ pair: Int, _ groups: Range<Int>, _ block: Int, _ factors: UnsafePointer<Float>, _ slot: Slot,
     _ results: some StrassenResults
   ) {
     let tile = kernels.gemm.tileColumns
-    let right = rightFactors(pair, blocks, slot.right)
+    let kernel = plan.product.kernel
+    let right = rightFactors(pair, block, slot.right)
     if slot.mark.pointee != UInt32(truncatingIfNeeded: pair) {
       right.make(kernels)
       slot.mark.pointee = UInt32(truncatingIfNeeded: pair)
     }
     var panels = PanelsAhead(
-      self, after: pair, blocks, products: groups.count * (Kernels.products * blocks.count - Self.resultProducts))
+      self, after: pair, block, products: groups.count * (Kernels.products - Self.resultProducts))
     for (index, group) in groups.enumerated() {
       let rows = plan.rows(ofGroup: group)
       let place = StrassenPlace(
-        pair: pair, start: rows.start, upper: rows.upper, lower: rows.lower, isFirst: blocks.lowerBound == 0,
-        isLast: blocks.upperBound == plan.blocks)
+        pair: pair, start: rows.start, upper: rows.upper, lower: rows.lower, isFirst: block == 0,
+        isLast: block + 1 == plan.blocks)
       let start = factors + index * Kernels.products * plan.leftDistance
       for product in 0..<Kernels.products {
-        for (offset, block) in blocks.enumerated() {
-          // First the panels to come, beside the last products what the results need.
-          let rest = (Kernels.products - product) * blocks.count - offset
-          var ahead = rest > Self.resultProducts ? panels.next() : results.ahead(place, Self.resultProducts - rest)
-          kernels.gemmPanel(
-            rows.upper, tile, plan.depth(ofBlock: block),
-            start + product * plan.leftDistance + offset * plan.leftBlockDistance,
-            right[product] + offset * plan.blockDepth * tile,
-            slot.products + product * plan.productDistance, tile, offset > 0, slot.tile, ahead.next(),
-            ahead.stride, ahead.lines)
-        }
+        // First the panels to come, beside the last products what the results need.
+        let rest = Kernels.products - product
+        var ahead = rest > Self.resultProducts ? panels.next() : results.ahead(place, Self.resultProducts - rest)
+        let a = start + product * plan.leftDistance
+        kernel(
+          rows.upper, tile, right.depth, a, right[product], slot.products + product * plan.productDistance, tile, false,
+          slot.tile, a + plan.leftDistance, ahead.next(), ahead.stride, ahead.lines)
       }
       results.take(place, slot.products, distance: plan.productDistance, scratch: slot.quarters)
     }
@@ -211,14 +204,14 @@ struct StrassenProduct {
   private struct PanelsAhead {
     private let product: StrassenProduct
     private let pair: Int
-    private let blocks: Range<Int>
+    private let block: Int
     /// Products for a quarter.
     private let products: Int
     private var count = 0
     private var rows = RowsToPack.none
 
-    init(_ product: StrassenProduct, after pair: Int, _ blocks: Range<Int>, products: Int) {
-      (self.product, self.blocks) = (product, blocks)
+    init(_ product: StrassenProduct, after pair: Int, _ block: Int, products: Int) {
+      (self.product, self.block) = (product, block)
       self.products = max(1, products / 4)
       self.pair = pair + 1
     }
@@ -231,8 +224,8 @@ struct StrassenProduct {
       count += 1
       if index == 0 {
         let matrix = quarter < 2 ? product.left : product.right
-        let column = blocks.lowerBound * plan.blockDepth
-        let depth = min(plan.half, blocks.upperBound * plan.blockDepth) - column
+        let column = block * plan.blockDepth
+        let depth = plan.depth(ofBlock: block)
         let first = matrix.panel(
           (quarter < 2 ? 0 : product.firstRight) + product.step * pair, from: (quarter % 2) * plan.half + column)
         let share = depth * matrix.rowStride / StrassenPlan.groupRows

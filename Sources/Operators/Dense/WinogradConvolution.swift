@@ -296,12 +296,15 @@ struct WinogradConvolution {
       transformWeights(
         weights, panel: panel, channel: channel,
         count: min(depth * arithmetic.elementsPerWord, shape.inChannels - channel), u, after)
+      let windows = v + block * inputBlockStride + within
+      func rows(_ frequency: Int) -> UnsafeMutablePointer<Float> {
+        windows + transforms.inputPlace(ofFrequency: frequency) * inputFrequencyStride
+      }
       for frequency in 0..<transforms.frequencies {
         kernel(
-          count, columns, depth,
-          v + block * inputBlockStride + transforms.inputPlace(ofFrequency: frequency) * inputFrequencyStride + within,
-          u + frequency * weightFrequencyStride, m + frequency * productFrequencyStride, g.tileColumns, k > 0, edge,
-          nil, 0, 0)
+          count, columns, depth, rows(frequency), u + frequency * weightFrequencyStride,
+          m + frequency * productFrequencyStride, g.tileColumns, k > 0, edge,
+          rows((frequency + 1) % transforms.frequencies), nil, 0, 0)
       }
       k += depth
     }

@@ -41,7 +41,8 @@ public struct MachinePeak: Sendable {
         let c = b + depth * g.tileColumns
         let tile = c + g.tileRows * g.tileColumns
         for _ in 0..<repeats {
-          Kernels.current.gemmPanel(g.tileRows, g.tileColumns, depth, a, b, c, g.tileColumns, false, tile, nil, 0, 0)
+          Kernels.current.gemmPanel(
+            g.tileRows, g.tileColumns, depth, a, b, c, g.tileColumns, false, tile, nil, nil, 0, 0)
         }
       }
     }

@@ -79,7 +79,7 @@ final class MatrixKernel {
           let target = c + first * cStride + column
           kernels.gemmPanel(
             count, used, length, packedA, packedB + panel * width * depth + k * width, target, cStride,
-            accumulate || k > 0, tile, nil, 0, 0)
+            accumulate || k > 0, tile, nil, nil, 0, 0)
           if let bias, k + length == depth {
             kernels.epilogue(count, used, target, cStride, bias + column, nil, 0, Activation.none.rawValue)
           }
