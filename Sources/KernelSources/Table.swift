@@ -64,6 +64,8 @@ package func kernelTable() -> KernelTable {
       outputSide: 4, lineValues: 4, lineProducts: 5, input: winogradEnlargedInput, weights: winogradEnlargedWeights,
       output: winogradEnlargedOutput),
     strassen: StrassenKernels(left: strassenLeft, right: strassenRight, results: strassenResults),
+    strassenTiles: StrassenTileKernels(
+      left: strassenTileLeft, softmax: strassenSoftmax, multiply: strassenMultiply, accumulate: strassenAccumulate),
     fused: FusedKernels(
       gegluTile: gegluTile, gegluTileCoarse: gegluTileCoarse, gegluTileBytes: gegluTileBytes),
     attention: AttentionKernels(
