@@ -85,34 +85,7 @@ struct RegisterTile {
 
   @inline(__always)
   func store(_ c: Out, _ stride: Int) {
-    csimd_store(c + 0 &* stride, c0l)
-    csimd_store(c + 0 &* stride + lanes, c0r)
-    csimd_store(c + 1 &* stride, c1l)
-    csimd_store(c + 1 &* stride + lanes, c1r)
-    csimd_store(c + 2 &* stride, c2l)
-    csimd_store(c + 2 &* stride + lanes, c2r)
-    csimd_store(c + 3 &* stride, c3l)
-    csimd_store(c + 3 &* stride + lanes, c3r)
-    #if KERNELS_AVX512 || KERNELS_AVX2
-      csimd_store(c + 4 &* stride, c4l)
-      csimd_store(c + 4 &* stride + lanes, c4r)
-      csimd_store(c + 5 &* stride, c5l)
-      csimd_store(c + 5 &* stride + lanes, c5r)
-    #endif
-    #if KERNELS_AVX512
-      csimd_store(c + 6 &* stride, c6l)
-      csimd_store(c + 6 &* stride + lanes, c6r)
-      csimd_store(c + 7 &* stride, c7l)
-      csimd_store(c + 7 &* stride + lanes, c7r)
-      csimd_store(c + 8 &* stride, c8l)
-      csimd_store(c + 8 &* stride + lanes, c8r)
-      csimd_store(c + 9 &* stride, c9l)
-      csimd_store(c + 9 &* stride + lanes, c9r)
-      csimd_store(c + 10 &* stride, c10l)
-      csimd_store(c + 10 &* stride + lanes, c10r)
-      csimd_store(c + 11 &* stride, c11l)
-      csimd_store(c + 11 &* stride + lanes, c11r)
-    #endif
+    store(c, stride) { vector, _, _ in vector }
   }
 
   /// Stores `f` of every vector and of its place in the tile.

@@ -5,7 +5,8 @@ import Support
 
 /// Softmax(scale · Q Kᵀ + mask) V without a score matrix: keys come in blocks, a running maximum and sum per query keep
 /// the softmax exact (online softmax). One task is one group of queries of one head; a block of keys and values stays in the
-/// second-level cache while the group's queries see it a few at a time, whose scores stay in the first-level cache.
+/// second-level cache while the group's queries see it a few at a time, whose scores stay in the first-level cache. Long
+/// attention takes Strassen's algorithm (`StrassenAttention`).
 struct AttentionCore {
   var batch: Int
   var heads: Int
@@ -96,9 +97,13 @@ struct AttentionCore {
   }
 
   func run(context: RunContext, scratch: inout ScratchMemory) throws {
+    try run(strassen, context: context, scratch: &scratch)
+  }
+
+  /// By Strassen's algorithm, or nil: by plain products.
+  func run(_ strassen: StrassenAttention?, context: RunContext, scratch: inout ScratchMemory) throws {
     guard batch > 0, heads > 0, queries > 0, valueSize > 0 else { return }
     let kernels = kernels
-    let strassen = strassen
     let keyFloats = Self.keyFloatCount(keys: keys, size: size, kernels, formats)
     let valueFloats = Self.valueFloatCount(keys: keys, valueSize: valueSize, kernels, formats)
     func keyMatrix(_ panels: UnsafeMutablePointer<Float>) -> PackedMatrix {

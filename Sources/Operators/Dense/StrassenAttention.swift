@@ -2,46 +2,25 @@ import KernelTable
 import Kernels
 import Support
 
-/// One level of Strassen's algorithm (`StrassenTileKernels`) in both products of an attention: what `AttentionCore` then
-/// packs instead of matrices, and how it goes through it.
+/// One level of Strassen's algorithm (`StrassenTileKernels`) in both products of an attention: the right factors that
+/// `AttentionCore` packs instead of matrices.
 ///
-/// Queries are summed with those tileRows below, keys and values with the panel beside them, each with the other half of the depth. The
-/// result of a query therefore has a rounding error that grows with the larger of the two queries and not only its own, and what is not finite
-/// in a query, key or value reaches what is summed with it. Scores of keys that are excluded would too: masked attention takes the
-/// plain products.
+/// Queries are summed with those tileRows below, keys and columns of values with those of the panel beside them. So a
+/// query's rounding error grows with the scores of both queries, and where one query looks at few keys and the other at
+/// all, with the sum of all values: 1e-6 of the row's own values became 1e-5 to 5e-5, on random data 1e-6 to 2e-6. What is
+/// not finite in a query or a value reaches the row or column summed with it. In a key it would reach scores of other
+/// keys, even where a mask excludes it: masked attention takes the plain products.
 struct StrassenAttention {
   let keys: Int
   let size: Int
   let valueSize: Int
   let kernels: KernelTable
 
-  /// Keys from which it is worth while.
-  private static let leastKeys = 256
-  /// Least rows and keys per row or key of zeros that fills up the last step.
-  private static let leastPerPadding = 16
-
-  /// nil: these take the plain products. The choice depends on nothing else, so that results never depend on threads.
-  init?(
-    queries: Int, keys: Int, size: Int, valueSize: Int, isMasked: Bool, _ formats: AttentionFormats,
-    _ kernels: KernelTable
-  ) {
-    self.keys = keys
-    self.size = size
-    self.valueSize = valueSize
-    self.kernels = kernels
-    func fills(_ count: Int, _ step: Int) -> Bool {
-      ((count + step - 1) / step * step - count) * Self.leastPerPadding <= count
-    }
-    guard !isMasked, formats == AttentionFormats(), keys >= Self.leastKeys, fills(keys, blockKeys),
-      fills(queries, 2 * kernels.gemm.tileRows), size > 0, size.isMultiple(of: 2), size <= 2 * valueDepth, valueSize > 0,
-      valueSize.isMultiple(of: pairColumns)
-    else { return nil }
-  }
-
   // MARK: Right factors
 
-  /// Half of the keys that a step takes at a time: a quarter of a row of scores, which has room for four left factors.
+  /// Half of a block of keys: a row of scores has room for four left factors of probabilities.
   private var valueDepth: Int { kernels.gemm.blockDepth / 4 }
+  /// Keys that a step takes at a time.
   var blockKeys: Int { 2 * valueDepth }
   var blocks: Int { (keys + blockKeys - 1) / blockKeys }
   /// Columns of two panels.
@@ -106,6 +85,33 @@ struct StrassenAttention {
   }
 }
 
+// In an extension, so that the memberwise initialiser stays.
+extension StrassenAttention {
+  /// Queries and keys from which the products gain more than their factors cost: 512 of each were 2 to 5 % slower.
+  private static let (leastQueries, leastKeys) = (1024, 256)
+  /// Least queries or keys per one of zeros that fills up the last step.
+  private static let leastPerPadding = 32
+
+  /// nil: these take the plain products. The choice depends on nothing else, so that results never depend on threads.
+  init?(
+    queries: Int, keys: Int, size: Int, valueSize: Int, isMasked: Bool, _ formats: AttentionFormats,
+    _ kernels: KernelTable
+  ) {
+    self.init(keys: keys, size: size, valueSize: valueSize, kernels: kernels)
+    func fills(_ count: Int, _ step: Int) -> Bool {
+      ((count + step - 1) / step * step - count) * Self.leastPerPadding <= count
+    }
+    guard !isMasked, formats == AttentionFormats(), queries >= Self.leastQueries, keys >= Self.leastKeys,
+      fills(keys, blockKeys), fills(queries, 2 * kernels.gemm.tileRows), hasRoom
+    else { return nil }
+  }
+
+  /// Whether the left factors of a query fit a row of scores, and values are pairs of panels.
+  private var hasRoom: Bool {
+    size > 0 && size.isMultiple(of: 2) && size <= blockKeys && valueSize > 0 && valueSize.isMultiple(of: pairColumns)
+  }
+}
+
 extension AttentionCore {
   /// nil: plain products.
   var strassen: StrassenAttention? {
@@ -113,7 +119,8 @@ extension AttentionCore {
       queries: queries, keys: keys, size: size, valueSize: valueSize, isMasked: !mask.isEmpty, formats, kernels)
   }
 
-  /// `attend` with the right factors of a head instead of its matrices.
+  /// One group of queries of a head, whose right factors lie at `factors`. A step's left factors, scores and probabilities
+  /// stay in the first-level cache; the block's right factors stream through it from the second.
   func attend(
     _ item: Int, _ head: Int, firstQuery: Int, rows: Int, _ plan: StrassenAttention,
     factors: UnsafeMutablePointer<Float>, _ own: Slot
