@@ -87,7 +87,7 @@ import Testing
     Case(queries: 24, keys: 4096),
   ]
 
-  /// With scores of ±1 and ±20. Relative errors in float32 without Strassen's sums: 3e-7 and 1e-6.
+  /// With scores of ±1 and ±20. Measured: 6e-7 and 1.9e-6, by plain products 1e-6 and 1.4e-6.
   @Test(arguments: [Float(1), 4]) func random(range: Float) throws {
     for c in Self.cases {
       let q = sequence(c.queries * c.size, seed: 1, range: range)
