@@ -45,6 +45,29 @@ func lastScores(_ line: In, _ rest: Int) -> (V, V) {
   )
 }
 
+/// What a row's scores are lessened by: the maximum with the block at hand.
+@inline(__always)
+func softmaxShift(_ state: In) -> V {
+  let top = state[lanes &+ 1]
+  // Nothing visible yet: every exponential is zero whatever the shift.
+  return csimd_splat(top == -Float.infinity ? 0 : top)
+}
+
+/// Adds the sum of a block's exponentials to a row's state; where the maximum grew, what was there before shrinks with it.
+@inline(__always)
+func updateState(_ state: Out, _ sum: V, _ shift: V, _ result: Out, _ valueSize: Int) {
+  let old = state[lanes]
+  let top = state[lanes &+ 1]
+  if top != old {
+    let factor = old == -Float.infinity ? 0 : csimd_first(vexp2(csimd_splat(old) - shift))
+    let scale = csimd_splat(factor)
+    csimd_store(state, csimd_load(state) * scale)
+    map(In(result), result, valueSize) { $0 * scale }
+    state[lanes] = top
+  }
+  csimd_store(state, csimd_load(state) + sum)
+}
+
 /// A `SoftmaxKernel`. `store(line, i, first, second, sum)` takes the exponentials of scores i ..< i + tileColumns of a row,
 /// zeros past its end, and returns `sum` with theirs added.
 @inline(__always)
@@ -55,10 +78,7 @@ func softmaxRows(
   for row in 0..<rows {
     let line = scores + row &* stride
     let state = states + row &* tileColumns
-    let old = state[lanes]
-    let top = state[lanes &+ 1]
-    // Nothing visible yet: every exponential is zero whatever the shift.
-    let shift = csimd_splat(top == -Float.infinity ? 0 : top)
+    let shift = softmaxShift(state)
     var sum = csimd_splat(0)
     var i = 0
     while i &+ tileColumns <= keys {
@@ -71,14 +91,6 @@ func softmaxRows(
       let (first, second) = lastScores(line + i, keys &- i)
       sum = store(line, i, exponential(first - shift), exponential(second - shift), sum)
     }
-    if top != old {
-      let factor = old == -Float.infinity ? 0 : csimd_first(vexp2(csimd_splat(old) - shift))
-      let scale = csimd_splat(factor)
-      csimd_store(state, csimd_load(state) * scale)
-      let result = results + row &* valueSize
-      map(In(result), result, valueSize) { $0 * scale }
-      state[lanes] = top
-    }
-    csimd_store(state, csimd_load(state) + sum)
+    updateState(state, sum, shift, results + row &* valueSize, valueSize)
   }
 }

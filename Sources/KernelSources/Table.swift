@@ -66,6 +66,8 @@ package func kernelTable() -> KernelTable {
     strassen: StrassenKernels(
       depthLimit: factorDepth, rowStride: factorStride, product: strassenProduct, left: strassenLeft,
       right: strassenRight, results: strassenResults),
+    strassenTiles: StrassenTileKernels(
+      left: strassenTileLeft, softmax: strassenSoftmax, multiply: strassenMultiply, accumulate: strassenAccumulate),
     fused: FusedKernels(
       gegluTile: gegluTile, gegluTileCoarse: gegluTileCoarse, gegluTileBytes: gegluTileBytes),
     attention: AttentionKernels(

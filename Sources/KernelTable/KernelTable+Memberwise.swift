@@ -62,6 +62,7 @@ extension KernelTable {
     smallWinograd: WinogradKernels,
     enlargedWinograd: WinogradKernels,
     strassen: StrassenKernels,
+    strassenTiles: StrassenTileKernels,
     fused: FusedKernels,
     attention: AttentionKernels,
     narrow: NarrowKernels,
@@ -121,6 +122,7 @@ extension KernelTable {
     self.smallWinograd = smallWinograd
     self.enlargedWinograd = enlargedWinograd
     self.strassen = strassen
+    self.strassenTiles = strassenTiles
     self.fused = fused
     self.attention = attention
     self.narrow = narrow

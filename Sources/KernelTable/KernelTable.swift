@@ -144,6 +144,8 @@ package struct KernelTable: Sendable {
   package var enlargedWinograd: WinogradKernels
   /// Sums around the products of Strassen's algorithm.
   package var strassen: StrassenKernels
+  /// Strassen's algorithm in attention.
+  package var strassenTiles: StrassenTileKernels
   /// Gated activations.
   package var fused: FusedKernels
   /// Between the products of attention.

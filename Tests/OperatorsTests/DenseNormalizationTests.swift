@@ -114,13 +114,15 @@ import Testing
     var masked = false
   }
 
-  /// Sizes around blocks of queries (96, 48, 32) and keys (256), and heads wider than one block of depth.
+  /// Sizes around blocks of queries (96, 48, 32) and keys (256), heads wider than one block of depth, and Strassen's algorithm.
   static let cases: [Case] = [
     .init(queries: 1, keys: 1, size: 1, valueSize: 1),
     .init(queries: 5, keys: 77, size: 40, valueSize: 40),
     .init(queries: 97, keys: 257, size: 64, valueSize: 64),
     .init(queries: 130, keys: 600, size: 33, valueSize: 65, masked: true),
     .init(queries: 20, keys: 300, size: 300, valueSize: 300, heads: 1),
+    .init(queries: 1030, keys: 256, size: 64, valueSize: 64),
+    .init(queries: 1030, keys: 256, size: 64, valueSize: 64, masked: true),
   ]
 
   @Test(arguments: cases) func fused(_ c: Case) throws {

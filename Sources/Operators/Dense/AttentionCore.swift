@@ -5,7 +5,8 @@ import Support
 
 /// Softmax(scale · Q Kᵀ + mask) V without a score matrix: keys come in blocks, a running maximum and sum per query keep
 /// the softmax exact (online softmax). One task is one group of queries of one head; a block of keys and values stays in the
-/// second-level cache while the group's queries see it a few at a time, whose scores stay in the first-level cache.
+/// second-level cache while the group's queries see it a few at a time, whose scores stay in the first-level cache. Long
+/// attention takes Strassen's algorithm (`StrassenAttention`).
 struct AttentionCore {
   var batch: Int
   var heads: Int
@@ -25,19 +26,19 @@ struct AttentionCore {
   var formats = AttentionFormats()
 
   /// Scores are in this unit, log2(e), so that the softmax takes powers of 2.
-  private static let base2: Float = 1.442_695_04
+  static let base2: Float = 1.442_695_04
 
   /// Query rows of one task.
-  private static func groupRows(_ kernels: KernelTable) -> Int { 8 * kernels.gemm.tileRows }
+  static func groupRows(_ kernels: KernelTable) -> Int { 8 * kernels.gemm.tileRows }
   /// Query rows whose scores are there at a time: 26 KB on AVX-512.
-  private static func stepRows(_ kernels: KernelTable) -> Int { 2 * kernels.gemm.tileRows }
+  static func stepRows(_ kernels: KernelTable) -> Int { 2 * kernels.gemm.tileRows }
 
   private static func depthBlocks(_ words: Int, _ kernels: KernelTable) -> Int {
     max(1, (words + kernels.gemm.blockDepth - 1) / kernels.gemm.blockDepth)
   }
 
   /// Where things lie in a thread's scratch memory.
-  private struct Slot {
+  struct Slot {
     var queries: UnsafeMutablePointer<Float>
     var scores: UnsafeMutablePointer<Float>
     var results: UnsafeMutablePointer<Float>
@@ -45,7 +46,7 @@ struct AttentionCore {
     var states: UnsafeMutablePointer<Float>
     /// int8: what an integer of each query stands for.
     var queryScales: UnsafeMutablePointer<Float>
-    /// One register tile.
+    /// Two register tiles.
     var tile: UnsafeMutablePointer<Float>
   }
 
@@ -58,7 +59,7 @@ struct AttentionCore {
     let queryScales = states + rows * g.tileColumns
     let tile = queryScales + rows
     return Slot(
-      queries: scratch, scores: scores, results: tile + g.tileRows * g.tileColumns, states: states,
+      queries: scratch, scores: scores, results: tile + 2 * g.tileRows * g.tileColumns, states: states,
       queryScales: queryScales, tile: tile)
   }
 
@@ -70,7 +71,7 @@ struct AttentionCore {
     let blocks = depthBlocks(formats.scores.words(size), kernels)
     let floats =
       (rows * blocks + stepRows(kernels)) * g.rowStride + rows * (g.tileColumns + 1 + valueSize)
-      + g.tileRows * g.tileColumns
+      + 2 * g.tileRows * g.tileColumns
     return (max(floats, PackedMatrix.packingFloatCount(kernels) + size) + 15) & ~15
   }
 
@@ -82,18 +83,25 @@ struct AttentionCore {
     keys: Int, valueSize: Int, _ kernels: KernelTable, _ formats: AttentionFormats
   ) -> Int { PackedMatrix.floatCount(depth: keys, columns: valueSize, kernels, formats.values) }
 
+  /// `strassen`: of `run`'s attention, nil without.
   static func scratchByteCount(
     batch: Int, keyHeads: Int, keys: Int, size: Int, valueSize: Int, threads: Int, _ kernels: KernelTable,
-    formats: AttentionFormats = AttentionFormats()
+    formats: AttentionFormats = AttentionFormats(), strassen: StrassenAttention? = nil
   ) -> Int {
     let packed =
-      keyFloatCount(keys: keys, size: size, kernels, formats)
+      strassen?.factorFloatCount
+      ?? keyFloatCount(keys: keys, size: size, kernels, formats)
       + valueFloatCount(keys: keys, valueSize: valueSize, kernels, formats)
     return ScratchMemory.byteCount(floats: batch * keyHeads * packed)
       + ScratchMemory.byteCount(floats: threads * slotFloatCount(size: size, valueSize: valueSize, kernels, formats))
   }
 
   func run(context: RunContext, scratch: inout ScratchMemory) throws {
+    try run(strassen, context: context, scratch: &scratch)
+  }
+
+  /// By Strassen's algorithm, or nil: by plain products.
+  func run(_ strassen: StrassenAttention?, context: RunContext, scratch: inout ScratchMemory) throws {
     guard batch > 0, heads > 0, queries > 0, valueSize > 0 else { return }
     let kernels = kernels
     let keyFloats = Self.keyFloatCount(keys: keys, size: size, kernels, formats)
@@ -105,13 +113,20 @@ struct AttentionCore {
       PackedMatrix(
         depth: keys, columns: valueSize, kernels: kernels, format: formats.values, panels: panels + keyFloats)
     }
-    let packed = try scratch.takeFloats(batch * keyHeads * (keyFloats + valueFloats))
+    let packedFloats = strassen?.factorFloatCount ?? keyFloats + valueFloats
+    let packed = try scratch.takeFloats(batch * keyHeads * packedFloats)
     let slots = context.pool.threads
     let slotFloats = Self.slotFloatCount(size: size, valueSize: valueSize, kernels, formats)
     let own = try scratch.takeFloats(slots * slotFloats)
     try runTasks(batch * keyHeads, slots: slots, context: context) { slot, task in
       let (item, head) = task.quotientAndRemainder(dividingBy: keyHeads)
-      let target = packed + task * (keyFloats + valueFloats)
+      let target = packed + task * packedFloats
+      if let strassen {
+        strassen.pack(
+          keys: k.position(item, head, 0), k.positionStride, values: v.position(item, head, 0), v.positionStride,
+          to: target)
+        return
+      }
       pack(keys: k.position(item, head, 0), to: keyMatrix(target), scratch: own + slot * slotFloats)
       valueMatrix(target).packAll(
         from: v.position(item, head, 0), rowStride: v.positionStride, transposed: false,
@@ -122,7 +137,13 @@ struct AttentionCore {
     try runTasks(batch * heads * groups, slots: slots, context: context) { slot, task in
       let (pair, group) = task.quotientAndRemainder(dividingBy: groups)
       let (item, head) = pair.quotientAndRemainder(dividingBy: heads)
-      let matrices = packed + (item * keyHeads + head / (heads / keyHeads)) * (keyFloats + valueFloats)
+      let matrices = packed + (item * keyHeads + head / (heads / keyHeads)) * packedFloats
+      if let strassen {
+        attend(
+          item, head, firstQuery: group * limit, rows: min(limit, queries - group * limit), strassen, factors: matrices,
+          self.slot(own + slot * slotFloats))
+        return
+      }
       attend(
         item, head, firstQuery: group * limit, rows: min(limit, queries - group * limit),
         keyMatrix: keyMatrix(matrices), valueMatrix: valueMatrix(matrices), self.slot(own + slot * slotFloats))

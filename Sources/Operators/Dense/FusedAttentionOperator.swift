@@ -43,11 +43,17 @@ struct FusedAttentionOperator: Operator {
   }
 
   func scratchByteCount(for inputs: [ValueInfo?], threads: Int) -> Int {
-    guard let k = inputs.optionalInput(1)?.shape, let v = inputs.optionalInput(2)?.shape, k.count == 3, v.count == 3
+    guard let q = inputs.optionalInput(0)?.shape, let k = inputs.optionalInput(1)?.shape,
+      let v = inputs.optionalInput(2)?.shape, q.count == 3, k.count == 3, v.count == 3
     else { return 0 }
+    let formats = AttentionFormats(format, keys: k[1])
+    let (size, valueSize) = (k[2] / heads, v[2] / heads)
     return AttentionCore.scratchByteCount(
-      batch: k[0], keyHeads: heads, keys: k[1], size: k[2] / heads, valueSize: v[2] / heads, threads: threads,
-      Kernels.current, formats: AttentionFormats(format, keys: k[1]))
+      batch: k[0], keyHeads: heads, keys: k[1], size: size, valueSize: valueSize, threads: threads, Kernels.current,
+      formats: formats,
+      strassen: StrassenAttention(
+        queries: q[1], keys: k[1], size: size, valueSize: valueSize, isMasked: inputs.optionalInput(3) != nil, formats,
+        Kernels.current))
   }
 
   func run(inputs: [Tensor?], outputs: [Tensor?], context: RunContext) throws {

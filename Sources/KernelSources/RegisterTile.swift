@@ -1,0 +1,189 @@
+internal import CSIMD
+
+/// A register tile (tileRows × tileColumns) that stays in registers from product to product; zero at first.
+///
+/// Fields, not an array: that would end up on the stack.
+struct RegisterTile {
+  var c0l = csimd_splat(0), c0r = csimd_splat(0)
+  var c1l = csimd_splat(0), c1r = csimd_splat(0)
+  var c2l = csimd_splat(0), c2r = csimd_splat(0)
+  var c3l = csimd_splat(0), c3r = csimd_splat(0)
+  #if KERNELS_AVX512 || KERNELS_AVX2
+    var c4l = csimd_splat(0), c4r = csimd_splat(0)
+    var c5l = csimd_splat(0), c5r = csimd_splat(0)
+  #endif
+  #if KERNELS_AVX512
+    var c6l = csimd_splat(0), c6r = csimd_splat(0)
+    var c7l = csimd_splat(0), c7r = csimd_splat(0)
+    var c8l = csimd_splat(0), c8r = csimd_splat(0)
+    var c9l = csimd_splat(0), c9r = csimd_splat(0)
+    var c10l = csimd_splat(0), c10r = csimd_splat(0)
+    var c11l = csimd_splat(0), c11r = csimd_splat(0)
+  #endif
+
+  @inline(__always)
+  init() {}
+
+  /// += A · B: rows of A at distance `rowStride`, a panel of B. As much memory as that panel takes is asked for at `ahead`.
+  @inline(__always)
+  mutating func multiply(_ depth: Int, _ a: In, _ b: In, ahead: In) {
+    var pa = a
+    var pb = b
+    var line = ahead
+    for _ in 0..<depth {
+      let left = csimd_load(pb)
+      let right = csimd_load(pb + lanes)
+      let a0 = csimd_splat(pa[0 &* rowStride])
+      c0l = csimd_fma(a0, left, c0l)
+      c0r = csimd_fma(a0, right, c0r)
+      let a1 = csimd_splat(pa[1 &* rowStride])
+      c1l = csimd_fma(a1, left, c1l)
+      c1r = csimd_fma(a1, right, c1r)
+      let a2 = csimd_splat(pa[2 &* rowStride])
+      c2l = csimd_fma(a2, left, c2l)
+      c2r = csimd_fma(a2, right, c2r)
+      let a3 = csimd_splat(pa[3 &* rowStride])
+      c3l = csimd_fma(a3, left, c3l)
+      c3r = csimd_fma(a3, right, c3r)
+      #if KERNELS_AVX512 || KERNELS_AVX2
+        let a4 = csimd_splat(pa[4 &* rowStride])
+        c4l = csimd_fma(a4, left, c4l)
+        c4r = csimd_fma(a4, right, c4r)
+        let a5 = csimd_splat(pa[5 &* rowStride])
+        c5l = csimd_fma(a5, left, c5l)
+        c5r = csimd_fma(a5, right, c5r)
+      #endif
+      #if KERNELS_AVX512
+        let a6 = csimd_splat(pa[6 &* rowStride])
+        c6l = csimd_fma(a6, left, c6l)
+        c6r = csimd_fma(a6, right, c6r)
+        let a7 = csimd_splat(pa[7 &* rowStride])
+        c7l = csimd_fma(a7, left, c7l)
+        c7r = csimd_fma(a7, right, c7r)
+        let a8 = csimd_splat(pa[8 &* rowStride])
+        c8l = csimd_fma(a8, left, c8l)
+        c8r = csimd_fma(a8, right, c8r)
+        let a9 = csimd_splat(pa[9 &* rowStride])
+        c9l = csimd_fma(a9, left, c9l)
+        c9r = csimd_fma(a9, right, c9r)
+        let a10 = csimd_splat(pa[10 &* rowStride])
+        c10l = csimd_fma(a10, left, c10l)
+        c10r = csimd_fma(a10, right, c10r)
+        let a11 = csimd_splat(pa[11 &* rowStride])
+        c11l = csimd_fma(a11, left, c11l)
+        c11r = csimd_fma(a11, right, c11r)
+      #endif
+      csimd_prefetch(line)
+      #if KERNELS_AVX512
+        csimd_prefetch(line + lineFloats)
+      #endif
+      line += tileColumns
+      pa += 1
+      pb += tileColumns
+    }
+  }
+
+  @inline(__always)
+  func store(_ c: Out, _ stride: Int) {
+    store(c, stride) { vector, _, _ in vector }
+  }
+
+  /// Stores `f` of every vector and of its place in the tile.
+  @inline(__always)
+  func store(_ c: Out, _ stride: Int, _ f: (V, _ row: Int, _ column: Int) -> V) {
+    csimd_store(c + 0 &* stride, f(c0l, 0, 0))
+    csimd_store(c + 0 &* stride + lanes, f(c0r, 0, lanes))
+    csimd_store(c + 1 &* stride, f(c1l, 1, 0))
+    csimd_store(c + 1 &* stride + lanes, f(c1r, 1, lanes))
+    csimd_store(c + 2 &* stride, f(c2l, 2, 0))
+    csimd_store(c + 2 &* stride + lanes, f(c2r, 2, lanes))
+    csimd_store(c + 3 &* stride, f(c3l, 3, 0))
+    csimd_store(c + 3 &* stride + lanes, f(c3r, 3, lanes))
+    #if KERNELS_AVX512 || KERNELS_AVX2
+      csimd_store(c + 4 &* stride, f(c4l, 4, 0))
+      csimd_store(c + 4 &* stride + lanes, f(c4r, 4, lanes))
+      csimd_store(c + 5 &* stride, f(c5l, 5, 0))
+      csimd_store(c + 5 &* stride + lanes, f(c5r, 5, lanes))
+    #endif
+    #if KERNELS_AVX512
+      csimd_store(c + 6 &* stride, f(c6l, 6, 0))
+      csimd_store(c + 6 &* stride + lanes, f(c6r, 6, lanes))
+      csimd_store(c + 7 &* stride, f(c7l, 7, 0))
+      csimd_store(c + 7 &* stride + lanes, f(c7r, 7, lanes))
+      csimd_store(c + 8 &* stride, f(c8l, 8, 0))
+      csimd_store(c + 8 &* stride + lanes, f(c8r, 8, lanes))
+      csimd_store(c + 9 &* stride, f(c9l, 9, 0))
+      csimd_store(c + 9 &* stride + lanes, f(c9r, 9, lanes))
+      csimd_store(c + 10 &* stride, f(c10l, 10, 0))
+      csimd_store(c + 10 &* stride + lanes, f(c10r, 10, lanes))
+      csimd_store(c + 11 &* stride, f(c11l, 11, 0))
+      csimd_store(c + 11 &* stride + lanes, f(c11r, 11, lanes))
+    #endif
+  }
+
+  /// += what lies at `c`.
+  @inline(__always)
+  mutating func add(_ c: In, _ stride: Int) {
+    c0l = c0l + csimd_load(c + 0 &* stride)
+    c0r = c0r + csimd_load(c + 0 &* stride + lanes)
+    c1l = c1l + csimd_load(c + 1 &* stride)
+    c1r = c1r + csimd_load(c + 1 &* stride + lanes)
+    c2l = c2l + csimd_load(c + 2 &* stride)
+    c2r = c2r + csimd_load(c + 2 &* stride + lanes)
+    c3l = c3l + csimd_load(c + 3 &* stride)
+    c3r = c3r + csimd_load(c + 3 &* stride + lanes)
+    #if KERNELS_AVX512 || KERNELS_AVX2
+      c4l = c4l + csimd_load(c + 4 &* stride)
+      c4r = c4r + csimd_load(c + 4 &* stride + lanes)
+      c5l = c5l + csimd_load(c + 5 &* stride)
+      c5r = c5r + csimd_load(c + 5 &* stride + lanes)
+    #endif
+    #if KERNELS_AVX512
+      c6l = c6l + csimd_load(c + 6 &* stride)
+      c6r = c6r + csimd_load(c + 6 &* stride + lanes)
+      c7l = c7l + csimd_load(c + 7 &* stride)
+      c7r = c7r + csimd_load(c + 7 &* stride + lanes)
+      c8l = c8l + csimd_load(c + 8 &* stride)
+      c8r = c8r + csimd_load(c + 8 &* stride + lanes)
+      c9l = c9l + csimd_load(c + 9 &* stride)
+      c9r = c9r + csimd_load(c + 9 &* stride + lanes)
+      c10l = c10l + csimd_load(c + 10 &* stride)
+      c10r = c10r + csimd_load(c + 10 &* stride + lanes)
+      c11l = c11l + csimd_load(c + 11 &* stride)
+      c11r = c11r + csimd_load(c + 11 &* stride + lanes)
+    #endif
+  }
+
+  /// Becomes what lies at `c`.
+  @inline(__always)
+  mutating func load(_ c: In, _ stride: Int) {
+    c0l = csimd_load(c + 0 &* stride)
+    c0r = csimd_load(c + 0 &* stride + lanes)
+    c1l = csimd_load(c + 1 &* stride)
+    c1r = csimd_load(c + 1 &* stride + lanes)
+    c2l = csimd_load(c + 2 &* stride)
+    c2r = csimd_load(c + 2 &* stride + lanes)
+    c3l = csimd_load(c + 3 &* stride)
+    c3r = csimd_load(c + 3 &* stride + lanes)
+    #if KERNELS_AVX512 || KERNELS_AVX2
+      c4l = csimd_load(c + 4 &* stride)
+      c4r = csimd_load(c + 4 &* stride + lanes)
+      c5l = csimd_load(c + 5 &* stride)
+      c5r = csimd_load(c + 5 &* stride + lanes)
+    #endif
+    #if KERNELS_AVX512
+      c6l = csimd_load(c + 6 &* stride)
+      c6r = csimd_load(c + 6 &* stride + lanes)
+      c7l = csimd_load(c + 7 &* stride)
+      c7r = csimd_load(c + 7 &* stride + lanes)
+      c8l = csimd_load(c + 8 &* stride)
+      c8r = csimd_load(c + 8 &* stride + lanes)
+      c9l = csimd_load(c + 9 &* stride)
+      c9r = csimd_load(c + 9 &* stride + lanes)
+      c10l = csimd_load(c + 10 &* stride)
+      c10r = csimd_load(c + 10 &* stride + lanes)
+      c11l = csimd_load(c + 11 &* stride)
+      c11r = csimd_load(c + 11 &* stride + lanes)
+    #endif
+  }
+}

@@ -1,0 +1,1 @@
+../KernelSources/StrassenTiles.swift
