@@ -136,52 +136,8 @@ func gemmTile(
   _ cStride: Int,
   _ accumulate: Bool, distance: Int = rowStride, _ step: (V, V, V) -> V
 ) {
-  var c0l = csimd_splat(0), c0r = csimd_splat(0)
-  var c1l = csimd_splat(0), c1r = csimd_splat(0)
-  var c2l = csimd_splat(0), c2r = csimd_splat(0)
-  var c3l = csimd_splat(0), c3r = csimd_splat(0)
-  #if KERNELS_AVX512 || KERNELS_AVX2
-    var c4l = csimd_splat(0), c4r = csimd_splat(0)
-    var c5l = csimd_splat(0), c5r = csimd_splat(0)
-  #endif
-  #if KERNELS_AVX512
-    var c6l = csimd_splat(0), c6r = csimd_splat(0)
-    var c7l = csimd_splat(0), c7r = csimd_splat(0)
-    var c8l = csimd_splat(0), c8r = csimd_splat(0)
-    var c9l = csimd_splat(0), c9r = csimd_splat(0)
-    var c10l = csimd_splat(0), c10r = csimd_splat(0)
-    var c11l = csimd_splat(0), c11r = csimd_splat(0)
-  #endif
-  if accumulate {
-    c0l = csimd_load(c + 0 &* cStride)
-    c0r = csimd_load(c + 0 &* cStride + lanes)
-    c1l = csimd_load(c + 1 &* cStride)
-    c1r = csimd_load(c + 1 &* cStride + lanes)
-    c2l = csimd_load(c + 2 &* cStride)
-    c2r = csimd_load(c + 2 &* cStride + lanes)
-    c3l = csimd_load(c + 3 &* cStride)
-    c3r = csimd_load(c + 3 &* cStride + lanes)
-    #if KERNELS_AVX512 || KERNELS_AVX2
-      c4l = csimd_load(c + 4 &* cStride)
-      c4r = csimd_load(c + 4 &* cStride + lanes)
-      c5l = csimd_load(c + 5 &* cStride)
-      c5r = csimd_load(c + 5 &* cStride + lanes)
-    #endif
-    #if KERNELS_AVX512
-      c6l = csimd_load(c + 6 &* cStride)
-      c6r = csimd_load(c + 6 &* cStride + lanes)
-      c7l = csimd_load(c + 7 &* cStride)
-      c7r = csimd_load(c + 7 &* cStride + lanes)
-      c8l = csimd_load(c + 8 &* cStride)
-      c8r = csimd_load(c + 8 &* cStride + lanes)
-      c9l = csimd_load(c + 9 &* cStride)
-      c9r = csimd_load(c + 9 &* cStride + lanes)
-      c10l = csimd_load(c + 10 &* cStride)
-      c10r = csimd_load(c + 10 &* cStride + lanes)
-      c11l = csimd_load(c + 11 &* cStride)
-      c11r = csimd_load(c + 11 &* cStride + lanes)
-    #endif
-  }
+  var tile = RegisterTile()
+  if accumulate { tile.load(c, cStride) }
   var pa = a
   var pb = b.panel
   var pn = next
@@ -205,46 +161,7 @@ func gemmTile(
     while i > 0 {
       let left = b.load(pb)
       let right = b.load(pb + b.width / 2)
-      let a0 = csimd_splat(pa[0 &* distance])
-      c0l = step(a0, left, c0l)
-      c0r = step(a0, right, c0r)
-      let a1 = csimd_splat(pa[1 &* distance])
-      c1l = step(a1, left, c1l)
-      c1r = step(a1, right, c1r)
-      let a2 = csimd_splat(pa[2 &* distance])
-      c2l = step(a2, left, c2l)
-      c2r = step(a2, right, c2r)
-      let a3 = csimd_splat(pa[3 &* distance])
-      c3l = step(a3, left, c3l)
-      c3r = step(a3, right, c3r)
-      #if KERNELS_AVX512 || KERNELS_AVX2
-        let a4 = csimd_splat(pa[4 &* distance])
-        c4l = step(a4, left, c4l)
-        c4r = step(a4, right, c4r)
-        let a5 = csimd_splat(pa[5 &* distance])
-        c5l = step(a5, left, c5l)
-        c5r = step(a5, right, c5r)
-      #endif
-      #if KERNELS_AVX512
-        let a6 = csimd_splat(pa[6 &* distance])
-        c6l = step(a6, left, c6l)
-        c6r = step(a6, right, c6r)
-        let a7 = csimd_splat(pa[7 &* distance])
-        c7l = step(a7, left, c7l)
-        c7r = step(a7, right, c7r)
-        let a8 = csimd_splat(pa[8 &* distance])
-        c8l = step(a8, left, c8l)
-        c8r = step(a8, right, c8r)
-        let a9 = csimd_splat(pa[9 &* distance])
-        c9l = step(a9, left, c9l)
-        c9r = step(a9, right, c9r)
-        let a10 = csimd_splat(pa[10 &* distance])
-        c10l = step(a10, left, c10l)
-        c10r = step(a10, right, c10r)
-        let a11 = csimd_splat(pa[11 &* distance])
-        c11l = step(a11, left, c11l)
-        c11r = step(a11, right, c11r)
-      #endif
+      tile.multiplyWord(pa, distance, left, right, step)
       csimd_prefetch(line)
       line += distance
       pa += 1
@@ -252,34 +169,7 @@ func gemmTile(
       i &-= 1
     }
   }
-  csimd_store(c + 0 &* cStride, c0l)
-  csimd_store(c + 0 &* cStride + lanes, c0r)
-  csimd_store(c + 1 &* cStride, c1l)
-  csimd_store(c + 1 &* cStride + lanes, c1r)
-  csimd_store(c + 2 &* cStride, c2l)
-  csimd_store(c + 2 &* cStride + lanes, c2r)
-  csimd_store(c + 3 &* cStride, c3l)
-  csimd_store(c + 3 &* cStride + lanes, c3r)
-  #if KERNELS_AVX512 || KERNELS_AVX2
-    csimd_store(c + 4 &* cStride, c4l)
-    csimd_store(c + 4 &* cStride + lanes, c4r)
-    csimd_store(c + 5 &* cStride, c5l)
-    csimd_store(c + 5 &* cStride + lanes, c5r)
-  #endif
-  #if KERNELS_AVX512
-    csimd_store(c + 6 &* cStride, c6l)
-    csimd_store(c + 6 &* cStride + lanes, c6r)
-    csimd_store(c + 7 &* cStride, c7l)
-    csimd_store(c + 7 &* cStride + lanes, c7r)
-    csimd_store(c + 8 &* cStride, c8l)
-    csimd_store(c + 8 &* cStride + lanes, c8r)
-    csimd_store(c + 9 &* cStride, c9l)
-    csimd_store(c + 9 &* cStride + lanes, c9r)
-    csimd_store(c + 10 &* cStride, c10l)
-    csimd_store(c + 10 &* cStride + lanes, c10r)
-    csimd_store(c + 11 &* cStride, c11l)
-    csimd_store(c + 11 &* cStride + lanes, c11r)
-  #endif
+  tile.store(c, cStride)
 }
 
 /// Whether a tile has exactly `height` rows, so that it may write to C itself.

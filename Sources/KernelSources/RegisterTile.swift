@@ -24,6 +24,51 @@ struct RegisterTile {
   @inline(__always)
   init() {}
 
+  /// One word of depth: `step(a, b, sum)` of a word of every row of A, at this distance, and one of B's.
+  @inline(__always)
+  mutating func multiplyWord(_ a: In, _ distance: Int, _ left: V, _ right: V, _ step: (V, V, V) -> V) {
+    let a0 = csimd_splat(a[0 &* distance])
+    c0l = step(a0, left, c0l)
+    c0r = step(a0, right, c0r)
+    let a1 = csimd_splat(a[1 &* distance])
+    c1l = step(a1, left, c1l)
+    c1r = step(a1, right, c1r)
+    let a2 = csimd_splat(a[2 &* distance])
+    c2l = step(a2, left, c2l)
+    c2r = step(a2, right, c2r)
+    let a3 = csimd_splat(a[3 &* distance])
+    c3l = step(a3, left, c3l)
+    c3r = step(a3, right, c3r)
+    #if KERNELS_AVX512 || KERNELS_AVX2
+      let a4 = csimd_splat(a[4 &* distance])
+      c4l = step(a4, left, c4l)
+      c4r = step(a4, right, c4r)
+      let a5 = csimd_splat(a[5 &* distance])
+      c5l = step(a5, left, c5l)
+      c5r = step(a5, right, c5r)
+    #endif
+    #if KERNELS_AVX512
+      let a6 = csimd_splat(a[6 &* distance])
+      c6l = step(a6, left, c6l)
+      c6r = step(a6, right, c6r)
+      let a7 = csimd_splat(a[7 &* distance])
+      c7l = step(a7, left, c7l)
+      c7r = step(a7, right, c7r)
+      let a8 = csimd_splat(a[8 &* distance])
+      c8l = step(a8, left, c8l)
+      c8r = step(a8, right, c8r)
+      let a9 = csimd_splat(a[9 &* distance])
+      c9l = step(a9, left, c9l)
+      c9r = step(a9, right, c9r)
+      let a10 = csimd_splat(a[10 &* distance])
+      c10l = step(a10, left, c10l)
+      c10r = step(a10, right, c10r)
+      let a11 = csimd_splat(a[11 &* distance])
+      c11l = step(a11, left, c11l)
+      c11r = step(a11, right, c11r)
+    #endif
+  }
+
   /// += A · B: rows of A at distance `rowStride`, a panel of B. As much memory as that panel takes is asked for at `ahead`.
   @inline(__always)
   mutating func multiply(_ depth: Int, _ a: In, _ b: In, ahead: In) {
@@ -31,48 +76,7 @@ struct RegisterTile {
     var pb = b
     var line = ahead
     for _ in 0..<depth {
-      let left = csimd_load(pb)
-      let right = csimd_load(pb + lanes)
-      let a0 = csimd_splat(pa[0 &* rowStride])
-      c0l = csimd_fma(a0, left, c0l)
-      c0r = csimd_fma(a0, right, c0r)
-      let a1 = csimd_splat(pa[1 &* rowStride])
-      c1l = csimd_fma(a1, left, c1l)
-      c1r = csimd_fma(a1, right, c1r)
-      let a2 = csimd_splat(pa[2 &* rowStride])
-      c2l = csimd_fma(a2, left, c2l)
-      c2r = csimd_fma(a2, right, c2r)
-      let a3 = csimd_splat(pa[3 &* rowStride])
-      c3l = csimd_fma(a3, left, c3l)
-      c3r = csimd_fma(a3, right, c3r)
-      #if KERNELS_AVX512 || KERNELS_AVX2
-        let a4 = csimd_splat(pa[4 &* rowStride])
-        c4l = csimd_fma(a4, left, c4l)
-        c4r = csimd_fma(a4, right, c4r)
-        let a5 = csimd_splat(pa[5 &* rowStride])
-        c5l = csimd_fma(a5, left, c5l)
-        c5r = csimd_fma(a5, right, c5r)
-      #endif
-      #if KERNELS_AVX512
-        let a6 = csimd_splat(pa[6 &* rowStride])
-        c6l = csimd_fma(a6, left, c6l)
-        c6r = csimd_fma(a6, right, c6r)
-        let a7 = csimd_splat(pa[7 &* rowStride])
-        c7l = csimd_fma(a7, left, c7l)
-        c7r = csimd_fma(a7, right, c7r)
-        let a8 = csimd_splat(pa[8 &* rowStride])
-        c8l = csimd_fma(a8, left, c8l)
-        c8r = csimd_fma(a8, right, c8r)
-        let a9 = csimd_splat(pa[9 &* rowStride])
-        c9l = csimd_fma(a9, left, c9l)
-        c9r = csimd_fma(a9, right, c9r)
-        let a10 = csimd_splat(pa[10 &* rowStride])
-        c10l = csimd_fma(a10, left, c10l)
-        c10r = csimd_fma(a10, right, c10r)
-        let a11 = csimd_splat(pa[11 &* rowStride])
-        c11l = csimd_fma(a11, left, c11l)
-        c11r = csimd_fma(a11, right, c11r)
-      #endif
+      multiplyWord(pa, rowStride, csimd_load(pb), csimd_load(pb + lanes)) { csimd_fma($0, $1, $2) }
       csimd_prefetch(line)
       #if KERNELS_AVX512
         csimd_prefetch(line + lineFloats)
