@@ -33,6 +33,9 @@ struct AttentionCore {
   /// Query rows whose scores are there at a time: 26 KB on AVX-512.
   static func stepRows(_ kernels: KernelTable) -> Int { 2 * kernels.gemm.tileRows }
 
+  /// Groups of queries up to which a head's are one task: 3 ms with 4096 keys.
+  private static let wholeGroups = 8
+
   private static func depthBlocks(_ words: Int, _ kernels: KernelTable) -> Int {
     max(1, (words + kernels.gemm.blockDepth - 1) / kernels.gemm.blockDepth)
   }
@@ -118,35 +121,46 @@ struct AttentionCore {
     let slots = context.pool.threads
     let slotFloats = Self.slotFloatCount(size: size, valueSize: valueSize, kernels, formats)
     let own = try scratch.takeFloats(slots * slotFloats)
-    try runTasks(batch * keyHeads, slots: slots, context: context) { slot, task in
-      let (item, head) = task.quotientAndRemainder(dividingBy: keyHeads)
-      let target = packed + task * packedFloats
+    func packPair(_ pair: Int, _ target: UnsafeMutablePointer<Float>, _ slot: Int) {
+      let (item, head) = pair.quotientAndRemainder(dividingBy: keyHeads)
+      let (keys, values) = (k.position(item, head, 0), v.position(item, head, 0))
       if let strassen {
-        strassen.pack(
-          keys: k.position(item, head, 0), k.positionStride, values: v.position(item, head, 0), v.positionStride,
-          to: target)
-        return
+        return strassen.pack(keys: keys, k.positionStride, values: values, v.positionStride, to: target)
       }
-      pack(keys: k.position(item, head, 0), to: keyMatrix(target), scratch: own + slot * slotFloats)
-      valueMatrix(target).packAll(
-        from: v.position(item, head, 0), rowStride: v.positionStride, transposed: false,
-        scratch: own + slot * slotFloats)
+      let scratch = own + slot * slotFloats
+      pack(keys: keys, to: keyMatrix(target), scratch: scratch)
+      valueMatrix(target).packAll(from: values, rowStride: v.positionStride, transposed: false, scratch: scratch)
     }
     let limit = Self.groupRows(kernels)
     let groups = (queries + limit - 1) / limit
-    try runTasks(batch * heads * groups, slots: slots, context: context) { slot, task in
-      let (pair, group) = task.quotientAndRemainder(dividingBy: groups)
-      let (item, head) = pair.quotientAndRemainder(dividingBy: heads)
-      let matrices = packed + (item * keyHeads + head / (heads / keyHeads)) * packedFloats
+    let (pairs, sharing) = (batch * keyHeads, heads / keyHeads)
+    /// A group of queries of one of the heads that share a pair's keys and values, which are packed at `matrices`.
+    func attendGroup(_ pair: Int, _ index: Int, _ matrices: UnsafeMutablePointer<Float>, _ slot: Int) {
+      let (item, keyHead) = pair.quotientAndRemainder(dividingBy: keyHeads)
+      let (place, group) = index.quotientAndRemainder(dividingBy: groups)
+      let (head, first) = (keyHead * sharing + place, group * limit)
+      let (rows, own) = (min(limit, queries - first), self.slot(own + slot * slotFloats))
       if let strassen {
-        attend(
-          item, head, firstQuery: group * limit, rows: min(limit, queries - group * limit), strassen, factors: matrices,
-          self.slot(own + slot * slotFloats))
-        return
+        return attend(item, head, firstQuery: first, rows: rows, strassen, factors: matrices, own)
       }
       attend(
-        item, head, firstQuery: group * limit, rows: min(limit, queries - group * limit),
-        keyMatrix: keyMatrix(matrices), valueMatrix: valueMatrix(matrices), self.slot(own + slot * slotFloats))
+        item, head, firstQuery: first, rows: rows, keyMatrix: keyMatrix(matrices), valueMatrix: valueMatrix(matrices),
+        own)
+    }
+    if groups * sharing <= Self.wholeGroups, pairs.isMultiple(of: slots) || pairs >= 8 * slots {
+      // Few queries: a thread packs keys and values and uses them while they are in its cache.
+      return try runTasks(pairs, slots: slots, context: context) { slot, pair in
+        let target = packed + slot * packedFloats
+        packPair(pair, target, slot)
+        for index in 0..<groups * sharing { attendGroup(pair, index, target, slot) }
+      }
+    }
+    try runTasks(pairs, slots: slots, context: context) { slot, pair in
+      packPair(pair, packed + pair * packedFloats, slot)
+    }
+    try runTasks(pairs * sharing * groups, slots: slots, context: context) { slot, task in
+      let (pair, index) = task.quotientAndRemainder(dividingBy: sharing * groups)
+      attendGroup(pair, index, packed + pair * packedFloats, slot)
     }
   }
 
