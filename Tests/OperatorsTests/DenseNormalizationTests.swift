@@ -166,12 +166,15 @@ import Testing
       try Tensor(v, [batch, c.keys, c.heads * c.valueSize]),
       c.masked ? try Tensor(mask, [1, 1, c.queries, c.keys]) : nil,
     ]
+    // Sums of queries, keys and probabilities (Strassen's algorithm) cost a bit more, most where products are rounded before
+    // they are added: 3.2e-6 without fused multiply-adds.
+    let limit = c.queries >= 1024 && !c.masked ? 6e-6 : 3e-6
     var results: [[Float]] = []
     for threads in [1, 3] {
       let y = try DenseRunner(
         type: "Attention", attributes: ["num_heads": .int(Int64(c.heads))], threads: threads
       ).run(inputs)[0]
-      #expect(difference(y, expected) < 3e-6)
+      #expect(difference(y, expected) < limit)
       results.append(y.values())
     }
     #expect(results[0] == results[1])
