@@ -127,67 +127,42 @@ struct RegisterTile {
 
   /// += what lies at `c`.
   @inline(__always)
-  mutating func add(_ c: In, _ stride: Int) {
-    c0l = c0l + csimd_load(c + 0 &* stride)
-    c0r = c0r + csimd_load(c + 0 &* stride + lanes)
-    c1l = c1l + csimd_load(c + 1 &* stride)
-    c1r = c1r + csimd_load(c + 1 &* stride + lanes)
-    c2l = c2l + csimd_load(c + 2 &* stride)
-    c2r = c2r + csimd_load(c + 2 &* stride + lanes)
-    c3l = c3l + csimd_load(c + 3 &* stride)
-    c3r = c3r + csimd_load(c + 3 &* stride + lanes)
-    #if KERNELS_AVX512 || KERNELS_AVX2
-      c4l = c4l + csimd_load(c + 4 &* stride)
-      c4r = c4r + csimd_load(c + 4 &* stride + lanes)
-      c5l = c5l + csimd_load(c + 5 &* stride)
-      c5r = c5r + csimd_load(c + 5 &* stride + lanes)
-    #endif
-    #if KERNELS_AVX512
-      c6l = c6l + csimd_load(c + 6 &* stride)
-      c6r = c6r + csimd_load(c + 6 &* stride + lanes)
-      c7l = c7l + csimd_load(c + 7 &* stride)
-      c7r = c7r + csimd_load(c + 7 &* stride + lanes)
-      c8l = c8l + csimd_load(c + 8 &* stride)
-      c8r = c8r + csimd_load(c + 8 &* stride + lanes)
-      c9l = c9l + csimd_load(c + 9 &* stride)
-      c9r = c9r + csimd_load(c + 9 &* stride + lanes)
-      c10l = c10l + csimd_load(c + 10 &* stride)
-      c10r = c10r + csimd_load(c + 10 &* stride + lanes)
-      c11l = c11l + csimd_load(c + 11 &* stride)
-      c11r = c11r + csimd_load(c + 11 &* stride + lanes)
-    #endif
-  }
+  mutating func add(_ c: In, _ stride: Int) { combine(c, stride) { $0 + $1 } }
 
   /// Becomes what lies at `c`.
   @inline(__always)
-  mutating func load(_ c: In, _ stride: Int) {
-    c0l = csimd_load(c + 0 &* stride)
-    c0r = csimd_load(c + 0 &* stride + lanes)
-    c1l = csimd_load(c + 1 &* stride)
-    c1r = csimd_load(c + 1 &* stride + lanes)
-    c2l = csimd_load(c + 2 &* stride)
-    c2r = csimd_load(c + 2 &* stride + lanes)
-    c3l = csimd_load(c + 3 &* stride)
-    c3r = csimd_load(c + 3 &* stride + lanes)
+  mutating func load(_ c: In, _ stride: Int) { combine(c, stride) { $1 } }
+
+  /// Every vector becomes `f` of itself and of what lies at its place of `c`.
+  @inline(__always)
+  private mutating func combine(_ c: In, _ stride: Int, _ f: (V, V) -> V) {
+    c0l = f(c0l, csimd_load(c + 0 &* stride))
+    c0r = f(c0r, csimd_load(c + 0 &* stride + lanes))
+    c1l = f(c1l, csimd_load(c + 1 &* stride))
+    c1r = f(c1r, csimd_load(c + 1 &* stride + lanes))
+    c2l = f(c2l, csimd_load(c + 2 &* stride))
+    c2r = f(c2r, csimd_load(c + 2 &* stride + lanes))
+    c3l = f(c3l, csimd_load(c + 3 &* stride))
+    c3r = f(c3r, csimd_load(c + 3 &* stride + lanes))
     #if KERNELS_AVX512 || KERNELS_AVX2
-      c4l = csimd_load(c + 4 &* stride)
-      c4r = csimd_load(c + 4 &* stride + lanes)
-      c5l = csimd_load(c + 5 &* stride)
-      c5r = csimd_load(c + 5 &* stride + lanes)
+      c4l = f(c4l, csimd_load(c + 4 &* stride))
+      c4r = f(c4r, csimd_load(c + 4 &* stride + lanes))
+      c5l = f(c5l, csimd_load(c + 5 &* stride))
+      c5r = f(c5r, csimd_load(c + 5 &* stride + lanes))
     #endif
     #if KERNELS_AVX512
-      c6l = csimd_load(c + 6 &* stride)
-      c6r = csimd_load(c + 6 &* stride + lanes)
-      c7l = csimd_load(c + 7 &* stride)
-      c7r = csimd_load(c + 7 &* stride + lanes)
-      c8l = csimd_load(c + 8 &* stride)
-      c8r = csimd_load(c + 8 &* stride + lanes)
-      c9l = csimd_load(c + 9 &* stride)
-      c9r = csimd_load(c + 9 &* stride + lanes)
-      c10l = csimd_load(c + 10 &* stride)
-      c10r = csimd_load(c + 10 &* stride + lanes)
-      c11l = csimd_load(c + 11 &* stride)
-      c11r = csimd_load(c + 11 &* stride + lanes)
+      c6l = f(c6l, csimd_load(c + 6 &* stride))
+      c6r = f(c6r, csimd_load(c + 6 &* stride + lanes))
+      c7l = f(c7l, csimd_load(c + 7 &* stride))
+      c7r = f(c7r, csimd_load(c + 7 &* stride + lanes))
+      c8l = f(c8l, csimd_load(c + 8 &* stride))
+      c8r = f(c8r, csimd_load(c + 8 &* stride + lanes))
+      c9l = f(c9l, csimd_load(c + 9 &* stride))
+      c9r = f(c9r, csimd_load(c + 9 &* stride + lanes))
+      c10l = f(c10l, csimd_load(c + 10 &* stride))
+      c10r = f(c10r, csimd_load(c + 10 &* stride + lanes))
+      c11l = f(c11l, csimd_load(c + 11 &* stride))
+      c11r = f(c11r, csimd_load(c + 11 &* stride + lanes))
     #endif
   }
 }
