@@ -2,7 +2,7 @@ internal import CSIMD
 
 /// A register tile (tileRows × tileColumns) that stays in registers from product to product; zero at first.
 ///
-/// Fields, not an array: that would end up on the stack.
+/// Fields, not an array: that would end up on the stack. `rows`: those that take part, 8 or all of 12; a constant.
 struct RegisterTile {
   var c0l = csimd_splat(0), c0r = csimd_splat(0)
   var c1l = csimd_splat(0), c1r = csimd_splat(0)
@@ -26,7 +26,9 @@ struct RegisterTile {
 
   /// One word of depth: `step(a, b, sum)` of a word of every row of A, at this distance, and one of B's.
   @inline(__always)
-  mutating func multiplyWord(_ a: In, _ distance: Int, _ left: V, _ right: V, _ step: (V, V, V) -> V) {
+  mutating func multiplyWord(
+    _ a: In, _ distance: Int, _ left: V, _ right: V, rows: Int = tileRows, _ step: (V, V, V) -> V
+  ) {
     let a0 = csimd_splat(a[0 &* distance])
     c0l = step(a0, left, c0l)
     c0r = step(a0, right, c0r)
@@ -54,6 +56,7 @@ struct RegisterTile {
       let a7 = csimd_splat(a[7 &* distance])
       c7l = step(a7, left, c7l)
       c7r = step(a7, right, c7r)
+      guard rows > 8 else { return }
       let a8 = csimd_splat(a[8 &* distance])
       c8l = step(a8, left, c8l)
       c8r = step(a8, right, c8r)
@@ -88,13 +91,13 @@ struct RegisterTile {
   }
 
   @inline(__always)
-  func store(_ c: Out, _ stride: Int) {
-    store(c, stride) { vector, _, _ in vector }
+  func store(_ c: Out, _ stride: Int, rows: Int = tileRows) {
+    store(c, stride, rows: rows) { vector, _, _ in vector }
   }
 
   /// Stores `f` of every vector and of its place in the tile.
   @inline(__always)
-  func store(_ c: Out, _ stride: Int, _ f: (V, _ row: Int, _ column: Int) -> V) {
+  func store(_ c: Out, _ stride: Int, rows: Int = tileRows, _ f: (V, _ row: Int, _ column: Int) -> V) {
     csimd_store(c + 0 &* stride, f(c0l, 0, 0))
     csimd_store(c + 0 &* stride + lanes, f(c0r, 0, lanes))
     csimd_store(c + 1 &* stride, f(c1l, 1, 0))
@@ -114,6 +117,7 @@ struct RegisterTile {
       csimd_store(c + 6 &* stride + lanes, f(c6r, 6, lanes))
       csimd_store(c + 7 &* stride, f(c7l, 7, 0))
       csimd_store(c + 7 &* stride + lanes, f(c7r, 7, lanes))
+      guard rows > 8 else { return }
       csimd_store(c + 8 &* stride, f(c8l, 8, 0))
       csimd_store(c + 8 &* stride + lanes, f(c8r, 8, lanes))
       csimd_store(c + 9 &* stride, f(c9l, 9, 0))
@@ -127,15 +131,15 @@ struct RegisterTile {
 
   /// += what lies at `c`.
   @inline(__always)
-  mutating func add(_ c: In, _ stride: Int) { combine(c, stride) { $0 + $1 } }
+  mutating func add(_ c: In, _ stride: Int, rows: Int = tileRows) { combine(c, stride, rows: rows) { $0 + $1 } }
 
   /// Becomes what lies at `c`.
   @inline(__always)
-  mutating func load(_ c: In, _ stride: Int) { combine(c, stride) { $1 } }
+  mutating func load(_ c: In, _ stride: Int, rows: Int = tileRows) { combine(c, stride, rows: rows) { $1 } }
 
   /// Every vector becomes `f` of itself and of what lies at its place of `c`.
   @inline(__always)
-  private mutating func combine(_ c: In, _ stride: Int, _ f: (V, V) -> V) {
+  mutating func combine(_ c: In, _ stride: Int, rows: Int = tileRows, _ f: (V, V) -> V) {
     c0l = f(c0l, csimd_load(c + 0 &* stride))
     c0r = f(c0r, csimd_load(c + 0 &* stride + lanes))
     c1l = f(c1l, csimd_load(c + 1 &* stride))
@@ -155,6 +159,7 @@ struct RegisterTile {
       c6r = f(c6r, csimd_load(c + 6 &* stride + lanes))
       c7l = f(c7l, csimd_load(c + 7 &* stride))
       c7r = f(c7r, csimd_load(c + 7 &* stride + lanes))
+      guard rows > 8 else { return }
       c8l = f(c8l, csimd_load(c + 8 &* stride))
       c8r = f(c8r, csimd_load(c + 8 &* stride + lanes))
       c9l = f(c9l, csimd_load(c + 9 &* stride))

@@ -91,5 +91,10 @@ package func kernelTable() -> KernelTable {
     table.smallWinograd.halfWeights = winogradSmallHalfWeights
     table.enlargedWinograd.halfWeights = winogradEnlargedHalfWeights
   #endif
+  #if KERNELS_AVX512
+    table.strassenTwice = StrassenTwiceKernels(
+      depthLimit: twiceDepth, rowStride: twiceStride, lastRows: twiceLastRows, left: strassenTwiceLeft,
+      multiply: strassenTwiceMultiply, multiplyLast: strassenTwiceMultiplyLast)
+  #endif
   return table
 }

@@ -157,6 +157,9 @@ package struct KernelTable: Sendable {
   /// Matrices stored as float16; nil where the machine does not convert them in one instruction.
   package var half: HalfKernels? = nil
 
+  /// nil where register tiles of 12 and 8 rows are not to be had.
+  package var strassenTwice: StrassenTwiceKernels? = nil
+
   // Matrix product.
   package var gemmPanel: PanelKernel
   /// `(rows, columns, c, cStride, bias, residual, residualStride, activation)`: in place: C = activation(C + bias + residual); bias has `columns` elements; nil bias and residual are skipped.

@@ -12,7 +12,7 @@ import Testing
   /// Relative to the largest result. A plain float32 sum has 3e-7 here; Strassen's sums of quarters cost some 2 bits.
   private static let tolerance = 3e-6
 
-  private struct Case {
+  struct Case {
     let rows: Int
     let depth: Int
     let columns: Int
@@ -28,13 +28,19 @@ import Testing
     ]
   }
 
-  private static func product(
-    _ a: [Float], _ size: Case, _ matrix: PackedMatrix, bias: [Float]?, residual: [Float]?, threads: Int
+  /// By one level, or by two, where `twice`.
+  static func product(
+    _ a: [Float], _ size: Case, _ matrix: PackedMatrix, bias: [Float]?, residual: [Float]?, threads: Int,
+    twice: Bool = false
   ) throws -> [Float] {
     let plan = StrassenPlan(
       unconditionally: size.rows, depth: size.depth, pairs: matrix.panelCount / 2, threads: threads,
       kernels: matrix.kernels)
-    let block = try HeapBlock(byteCount: plan.scratchByteCount)
+    let twicePlan = StrassenTwicePlan(
+      unconditionally: size.rows, depth: size.depth, pairs: matrix.panelCount / 2, threads: threads,
+      kernels: matrix.kernels)
+    let block = try HeapBlock(
+      byteCount: twice ? #require(twicePlan).scratchByteCount : plan.scratchByteCount)
     // What was never written is never used.
     block.bytes.bindMemory(to: Float.self).update(repeating: .nan)
     var scratch = ScratchMemory(block.bytes)
@@ -47,12 +53,17 @@ import Testing
               rows: size.rows, b: matrix, c: try #require(c.baseAddress), cStride: size.columns,
               bias: bias == nil ? nil : biases.baseAddress, residual: residual == nil ? nil : residuals.baseAddress,
               residualStride: size.columns, activation: bias == nil ? .none : .relu)
-            let strassen = StrassenProduct(plan: plan, left: matrix, right: matrix, step: 2, firstRight: 1)
-            try strassen.run(
-              context: RunContext(pool: ThreadPool(threads: threads)), scratch: &scratch,
-              MatrixRows(
-                a: try #require(a.baseAddress), stride: size.depth, depth: size.depth, kernels: matrix.kernels),
-              product)
+            let context = RunContext(pool: ThreadPool(threads: threads))
+            let source = MatrixRows(
+              a: try #require(a.baseAddress), stride: size.depth, depth: size.depth, kernels: matrix.kernels)
+            if twice {
+              try StrassenTwice(
+                plan: #require(twicePlan), left: matrix, right: matrix, step: 2, firstRight: 1
+              ).run(context: context, scratch: &scratch, source, product)
+            } else {
+              try StrassenProduct(plan: plan, left: matrix, right: matrix, step: 2, firstRight: 1).run(
+                context: context, scratch: &scratch, source, product)
+            }
           }
         }
       }
@@ -62,7 +73,7 @@ import Testing
     return c
   }
 
-  private static func expected(
+  static func expected(
     _ a: [Float], _ b: [Float], _ size: Case, bias: [Float]?, residual: [Float]?
   ) -> [Double] {
     var c = [Double](repeating: 0, count: size.rows * size.columns)
@@ -80,7 +91,7 @@ import Testing
     return c
   }
 
-  private static func error(_ c: [Float], _ expected: [Double]) -> Double {
+  static func error(_ c: [Float], _ expected: [Double]) -> Double {
     let scale = expected.reduce(1e-30) { max($0, abs($1)) }
     return zip(c, expected).reduce(0) { $1.0.isNaN ? .infinity : max($0, abs(Double($1.0) - $1.1) / scale) }
   }
@@ -154,7 +165,7 @@ import Testing
     let tile = Kernels.current.gemm.tileColumns
     let (rows, depth, columns) = (600, 512, 32 * tile)
     #expect(
-      MatrixProduct.strassenPlan(rows: rows, depth: depth, columns: columns, threads: 2, Kernels.current) != nil)
+      MatrixProduct.strassenLevels(rows: rows, depth: depth, columns: columns, threads: 2, Kernels.current) != nil)
     let a = sequence(rows * depth, seed: 1)
     let b = sequence(depth * columns, seed: 2, range: 0.05)
     let x = try Tensor(a, [1, rows, depth])
@@ -192,7 +203,7 @@ import Testing
       description: "", batch: 1, channels: channels, spatial: [size, size], filters: filters, kernel: [3, 3],
       strides: [2, 2], pads: [1, 1, 1, 1], dilations: [1, 1])
     #expect(
-      MatrixProduct.strassenPlan(rows: 21 * 21, depth: 9 * channels, columns: filters, threads: 2, Kernels.current)
+      MatrixProduct.strassenLevels(rows: 21 * 21, depth: 9 * channels, columns: filters, threads: 2, Kernels.current)
         != nil)
     let x = sequence(channels * size * size, seed: 1)
     let weights = sequence(filters * channels * 9, seed: 2, range: 0.1)

@@ -42,11 +42,11 @@ struct MatMulGegluOperator: Operator {
   }
 
   /// Nil where the plain products are expected to be faster.
-  private static func strassenPlan(
+  private static func strassenLevels(
     rows: Int, depth: Int, columns: Int, threads: Int, _ format: ElementFormat, _ kernels: KernelTable
-  ) -> StrassenPlan? {
+  ) -> StrassenLevels? {
     guard format == .float32 else { return nil }
-    return StrassenPlan(
+    return StrassenLevels(
       rows: rows, depth: depth, pairs: PackedMatrix.panelCount(columns, kernels), threads: threads, kernels: kernels,
       inOneBlock: true)
   }
@@ -62,8 +62,8 @@ struct MatMulGegluOperator: Operator {
     guard let (rows, k, n) = try? sizes(inputs) else { return 0 }
     let format = packed?.value.format ?? .float32
     let slots: Int
-    if let plan = Self.strassenPlan(rows: rows, depth: k, columns: n, threads: threads, format, kernels) {
-      slots = plan.scratchByteCount
+    if let levels = Self.strassenLevels(rows: rows, depth: k, columns: n, threads: threads, format, kernels) {
+      slots = levels.scratchByteCount
     } else if Self.heldRows(words: format.words(k), kernels) == 0 {
       slots = MatrixProduct.scratchByteCount(
         rows: rows, depth: k, columns: n, format: format, threads: threads, kernels)
@@ -109,12 +109,13 @@ struct MatMulGegluOperator: Operator {
     }
     let rows = y.count / n
     let source = MatrixRows(a: a.floats, stride: value.depth, depth: value.depth, kernels: kernels)
-    if let plan = Self.strassenPlan(
+    if let levels = Self.strassenLevels(
       rows: rows, depth: value.depth, columns: n, threads: slots, value.format, kernels)
     {
-      return try StrassenProduct(plan: plan, left: value, right: gate, step: 1, firstRight: 0).run(
+      return try levels.run(
         context: context, scratch: &scratch, source,
-        GatedResults(y: y.floats, columns: n, bias: bias, kernels: kernels))
+        GatedResults(y: y.floats, columns: n, bias: bias, kernels: kernels), left: value, right: gate, step: 1,
+        firstRight: 0)
     }
     let g = kernels.gemm
     let limit = MatrixProduct.blockRowLimit(kernels)
@@ -228,21 +229,25 @@ private struct GatedResults: StrassenResults {
     let (gates, lowerValues, lowerGates) = (scratch + distance, scratch + 2 * distance, scratch + 3 * distance)
     kernels.strassen.results(
       place.upper, place.lower, width, width, products, distance, scratch, gates, lowerValues, lowerGates, tile, false)
-    func gate(
-      _ row: Int, _ count: Int, _ values: UnsafeMutablePointer<Float>, _ gates: UnsafeMutablePointer<Float>
-    ) {
+    take(place, quarters: scratch, distance: distance)
+  }
+
+  func take(_ place: StrassenPlace, quarters: UnsafeMutablePointer<Float>, distance: Int) {
+    let tile = kernels.gemm.tileColumns
+    let column = place.pair * tile
+    func gate(_ row: Int, _ count: Int, _ values: UnsafeMutablePointer<Float>) {
       kernels.fused.gegluTile(
-        count, width, values, gates, tile, bias.map { $0 + column }, bias.map { $0 + columns + column },
-        y + row * columns + column, columns)
+        count, min(tile, columns - column), values, values + distance, tile, bias.map { $0 + column },
+        bias.map { $0 + columns + column }, y + row * columns + column, columns)
     }
-    gate(place.start, place.upper, scratch, gates)
-    gate(place.start + place.upper, place.lower, lowerValues, lowerGates)
+    gate(place.start, place.upper, quarters)
+    gate(place.lowerStart, place.lower, quarters + 2 * distance)
   }
 
   func ahead(_ place: StrassenPlace, _ index: Int) -> RowsToPack {
     guard index >= 2 else { return .none }
     let column = place.pair * kernels.gemm.tileColumns
-    let first = UnsafePointer(y) + (place.start + (index % 2) * place.upper) * columns + column
+    let first = UnsafePointer(y) + (index % 2 == 0 ? place.start : place.lowerStart) * columns + column
     return RowsToPack(
       (first, columns), from: 0, count: min(kernels.gemm.tileColumns, columns - column), products: 1)
   }

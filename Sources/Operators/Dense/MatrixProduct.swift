@@ -40,9 +40,9 @@ struct MatrixProduct {
     rows: Int, depth: Int, columns: Int, format: ElementFormat, threads: Int, _ kernels: KernelTable
   ) -> Int {
     if format == .float32,
-      let plan = strassenPlan(rows: rows, depth: depth, columns: columns, threads: threads, kernels)
+      let levels = strassenLevels(rows: rows, depth: depth, columns: columns, threads: threads, kernels)
     {
-      return plan.scratchByteCount
+      return levels.scratchByteCount
     }
     let words = format.words(depth)
     let partition = Partition(
@@ -62,8 +62,12 @@ struct MatrixProduct {
 
   func run(context: RunContext, scratch: inout ScratchMemory, _ source: some RowSource) throws {
     guard rows > 0, b.columns > 0 else { return }
-    if let strassen = strassen(threads: context.pool.threads) {
-      return try strassen.run(context: context, scratch: &scratch, source, self)
+    if b.format == .float32,
+      let levels = Self.strassenLevels(
+        rows: rows, depth: b.depth, columns: b.columns, threads: context.pool.threads, kernels)
+    {
+      return try levels.run(
+        context: context, scratch: &scratch, source, self, left: b, right: b, step: 2, firstRight: 1)
     }
     let slots = context.pool.threads
     let partition = Partition(

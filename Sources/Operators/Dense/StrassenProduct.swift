@@ -181,8 +181,8 @@ struct StrassenProduct {
     for (index, group) in groups.enumerated() {
       let rows = plan.rows(ofGroup: group)
       let place = StrassenPlace(
-        pair: pair, start: rows.start, upper: rows.upper, lower: rows.lower, isFirst: block == 0,
-        isLast: block + 1 == plan.blocks)
+        pair: pair, start: rows.start, lowerStart: rows.start + rows.upper, upper: rows.upper, lower: rows.lower,
+        isFirst: block == 0, isLast: block + 1 == plan.blocks)
       let start = factors + index * Kernels.products * plan.leftDistance
       for product in 0..<Kernels.products {
         // First the panels to come, beside the last products what the results need.
@@ -240,8 +240,9 @@ struct StrassenProduct {
 /// Where products of `StrassenProduct` belong.
 struct StrassenPlace {
   let pair: Int
-  /// The group's first row, and the rows of its halves.
+  /// The first row of the upper and the lower quarters, and how many they have.
   let start: Int
+  let lowerStart: Int
   let upper: Int
   let lower: Int
   /// Of the chunks of K.
@@ -249,11 +250,14 @@ struct StrassenPlace {
   let isLast: Bool
 }
 
-/// Takes the products of one group of rows and one pair of panels.
+/// Takes the products of one group of rows and one pair of panels, or the quarters of C that they add up to.
 protocol StrassenResults {
   /// `scratch`: four quarters of `distance` floats.
   func take(
     _ place: StrassenPlace, _ products: UnsafePointer<Float>, distance: Int, scratch: UnsafeMutablePointer<Float>)
+
+  /// The quarters, rows at tileColumns, are C11, C12, C21 and C22 at this distance; they may be overwritten.
+  func take(_ place: StrassenPlace, quarters: UnsafeMutablePointer<Float>, distance: Int)
 
   /// Rows that `take` will read or write, `place.upper` of them, number `index` of four times so many.
   func ahead(_ place: StrassenPlace, _ index: Int) -> RowsToPack
@@ -261,19 +265,12 @@ protocol StrassenResults {
 
 extension MatrixProduct: StrassenResults {
   /// Nil where the plain product is expected to be faster.
-  func strassen(threads: Int) -> StrassenProduct? {
-    guard b.format == .float32,
-      let plan = Self.strassenPlan(rows: rows, depth: b.depth, columns: b.columns, threads: threads, b.kernels)
-    else { return nil }
-    return StrassenProduct(plan: plan, left: b, right: b, step: 2, firstRight: 1)
-  }
-
-  static func strassenPlan(
+  static func strassenLevels(
     rows: Int, depth: Int, columns: Int, threads: Int, _ kernels: KernelTable
-  ) -> StrassenPlan? {
+  ) -> StrassenLevels? {
     let panels = PackedMatrix.panelCount(columns, kernels)
     guard panels % 2 == 0 else { return nil }
-    return StrassenPlan(rows: rows, depth: depth, pairs: panels / 2, threads: threads, kernels: kernels)
+    return StrassenLevels(rows: rows, depth: depth, pairs: panels / 2, threads: threads, kernels: kernels)
   }
 
   func take(
@@ -283,7 +280,7 @@ extension MatrixProduct: StrassenResults {
     let column = 2 * place.pair * tile
     let right = column + tile
     let rightWidth = min(tile, b.columns - right)
-    let lower = place.start + place.upper
+    let lower = place.lowerStart
     func target(_ row: Int, _ column: Int) -> UnsafeMutablePointer<Float> { c + row * cStride + column }
     b.kernels.strassen.results(
       place.upper, place.lower, tile, rightWidth, products, distance, target(place.start, column),
@@ -300,10 +297,30 @@ extension MatrixProduct: StrassenResults {
     finish(lower, place.lower, right, rightWidth)
   }
 
+  func take(_ place: StrassenPlace, quarters: UnsafeMutablePointer<Float>, distance: Int) {
+    let tile = b.kernels.gemm.tileColumns
+    for quarter in 0..<4 {
+      let (row, count) = quarter < 2 ? (place.start, place.upper) : (place.lowerStart, place.lower)
+      let column = (2 * place.pair + quarter % 2) * tile
+      let width = min(tile, b.columns - column)
+      let sums = quarters + quarter * distance
+      let target = c + row * cStride + column
+      if !place.isFirst {
+        b.kernels.epilogue(count, width, sums, tile, nil, target, cStride, Activation.none.rawValue)
+      }
+      if place.isLast, bias != nil || residual != nil || activation != .none {
+        b.kernels.epilogue(
+          count, width, sums, tile, bias.map { $0 + column }, residual.map { $0 + row * residualStride + column },
+          residualStride, activation.rawValue)
+      }
+      b.kernels.copyRows(sums, tile, count, width, target, cStride)
+    }
+  }
+
   func ahead(_ place: StrassenPlace, _ index: Int) -> RowsToPack {
     let tile = b.kernels.gemm.tileColumns
     let column = 2 * place.pair * tile
-    let row = place.start + (index % 2) * place.upper
+    let row = index % 2 == 0 ? place.start : place.lowerStart
     let width = min(2 * tile, b.columns - column)
     if index >= 2 {
       return RowsToPack((UnsafePointer(c) + row * cStride + column, cStride), from: 0, count: width, products: 1)

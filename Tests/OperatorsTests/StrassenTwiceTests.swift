@@ -1,0 +1,120 @@
+import Glibc
+import Graph
+import KernelTable
+import Kernels
+import Support
+import Testing
+
+@testable import Operators
+
+/// Products by two levels of Strassen's algorithm against sums in Double.
+@Suite struct StrassenTwiceTests {
+  /// Relative to the largest result: twice what one level is allowed.
+  private static let tolerance = 6e-6
+
+  private typealias Case = StrassenTests.Case
+
+  /// One to five groups and so several rounds, one and several blocks of K of unequal size, a last panel that is partly there.
+  private static func cases(_ kernels: KernelTable) -> [Case] {
+    let tile = kernels.gemm.tileColumns
+    return [
+      Case(rows: 256, depth: 64, columns: 4 * tile), Case(rows: 512, depth: 1280, columns: 8 * tile - 3),
+      Case(rows: 256, depth: 1408, columns: 4 * tile - tile / 2 - 1), Case(rows: 1280, depth: 192, columns: 4 * tile),
+      Case(rows: 512, depth: 2752, columns: 4 * tile),
+    ]
+  }
+
+  private static var tables: [KernelTable] { Kernels.supported.filter { $0.strassenTwice != nil } }
+
+  @Test func equalsSumsInDouble() throws {
+    for kernels in Self.tables {
+      for size in Self.cases(kernels) {
+        let a = sequence(size.rows * size.depth, seed: 1)
+        let b = sequence(size.depth * size.columns, seed: 2)
+        let bias = sequence(size.columns, seed: 3)
+        let residual = sequence(size.rows * size.columns, seed: 4)
+        let matrix = try PackedMatrix(depth: size.depth, columns: size.columns, kernels: kernels)
+        matrix.packAll(from: b, rowStride: size.columns, transposed: false)
+        for (bias, residual) in [(nil, nil), (bias, residual)] {
+          let c = try StrassenTests.product(a, size, matrix, bias: bias, residual: residual, threads: 2, twice: true)
+          let expected = StrassenTests.expected(a, b, size, bias: bias, residual: residual)
+          #expect(StrassenTests.error(c, expected) < Self.tolerance, "\(kernels.name) \(size)")
+        }
+      }
+    }
+  }
+
+  /// Tasks depend on the threads, what is summed with what does not.
+  @Test func isTheSameForAnyNumberOfThreads() throws {
+    for kernels in Self.tables {
+      for size in Self.cases(kernels) {
+        let a = sequence(size.rows * size.depth, seed: 5)
+        let matrix = try PackedMatrix(depth: size.depth, columns: size.columns, kernels: kernels)
+        matrix.packAll(from: sequence(size.depth * size.columns, seed: 6), rowStride: size.columns, transposed: false)
+        let once = try StrassenTests.product(a, size, matrix, bias: nil, residual: nil, threads: 1, twice: true)
+        for threads in [2, 3, 5] {
+          #expect(
+            try StrassenTests.product(a, size, matrix, bias: nil, residual: nil, threads: threads, twice: true) == once)
+        }
+      }
+    }
+  }
+
+  /// Float16 weights are widened to the same factors.
+  @Test func halvesLoseNothing() throws {
+    let kernels = Kernels.current
+    guard kernels.strassenTwice != nil else { return }
+    let size = Case(rows: 512, depth: 1408, columns: 8 * kernels.gemm.tileColumns)
+    let b = sequence(size.depth * size.columns, seed: 2).map { Float(Int32($0 * 1024)) / 1024 }
+    let stored = try PackedMatrix.packed(
+      b, depth: size.depth, columns: size.columns, rowStride: size.columns, format: .float32)
+    #expect(stored.isHalf)
+    let plain = try PackedMatrix(depth: size.depth, columns: size.columns, kernels: kernels)
+    plain.packAll(from: b, rowStride: size.columns, transposed: false)
+    let a = sequence(size.rows * size.depth, seed: 3)
+    #expect(
+      try StrassenTests.product(a, size, stored, bias: nil, residual: nil, threads: 2, twice: true)
+        == StrassenTests.product(a, size, plain, bias: nil, residual: nil, threads: 2, twice: true))
+  }
+
+  /// What is not finite stays in its group of 256 rows; the rows of the other quarters show that operators take two levels.
+  @Test func operatorsUseIt() throws {
+    let kernels = Kernels.current
+    guard kernels.strassenTwice != nil else { return }
+    let tile = kernels.gemm.tileColumns
+    let (rows, depth, columns) = (768, 1024, 32 * tile)
+    var a = sequence(rows * depth, seed: 1)
+    let b = sequence(depth * columns, seed: 2, range: 0.05)
+    let w = try Tensor(b, [depth, columns])
+    let product: [Float] = try DenseRunner(type: "MatMulBias").run([Tensor(a, [1, rows, depth]), w, nil])[0].values()
+    let size = Case(rows: rows, depth: depth, columns: columns)
+    let expected = StrassenTests.expected(a, b, size, bias: nil, residual: nil)
+    #expect(StrassenTests.error(product, expected) < Self.tolerance)
+    let gated: [Float] = try DenseRunner(type: "MatMulGeglu").run([Tensor(a, [1, rows, depth]), w, nil])[0].values()
+    let n = columns / 2
+    let gates = (0..<rows * n).map { i -> Double in
+      let (row, column) = i.quotientAndRemainder(dividingBy: n)
+      let gate = expected[row * columns + n + column]
+      return expected[row * columns + column] * gate * 0.5 * Glibc.erfc(-gate / 2.0.squareRoot())
+    }
+    #expect(StrassenTests.error(gated, gates) < Self.tolerance)
+    a[(256 + 3) * depth] = .nan
+    for (type, width) in [("MatMulBias", columns), ("MatMulGeglu", n)] {
+      let y: [Float] = try DenseRunner(type: type).run([Tensor(a, [1, rows, depth]), w, nil])[0].values()
+      for row in 0..<rows where !(256..<512).contains(row) { #expect(!y[row * width].isNaN) }
+      for quarter in 0..<4 { #expect(y[(256 + 3 + 64 * quarter) * width].isNaN, "\(type) \(quarter)") }
+    }
+  }
+
+  /// Sizes that cannot be cut in quarters of quarters, or gain nothing, take one level.
+  @Test func otherSizesTakeOneLevel() throws {
+    let kernels = Kernels.current
+    func twice(_ rows: Int, _ depth: Int, _ pairs: Int) -> Bool? {
+      StrassenLevels(rows: rows, depth: depth, pairs: pairs, threads: 2, kernels: kernels).map { $0.two != nil }
+    }
+    #expect(twice(512, 1280, 20) == (kernels.strassenTwice != nil))
+    for (rows, depth, pairs) in [(500, 1280, 20), (512, 1270, 20), (512, 1280, 19), (512, 640, 20), (512, 1280, 10)] {
+      #expect(twice(rows, depth, pairs) == false)
+    }
+  }
+}
