@@ -86,11 +86,13 @@
     @inline(__always) func put(_ part: Int) {
       putOuter(outer, 2 &* rows, out, results + part &* partDistance, 4 &* partDistance)
     }
-    tile.multiply(rows, depth, a + 0 &* aDistance, a + aDistance, b11, &lines)
+    // P1, and P1 + P2.
+    tile.multiply(rows, depth, a, a + aDistance, b11, &lines)
     tile.store(first, tileColumns, rows: rows)
-    tile.multiply(rows, depth, a + 1 &* aDistance, a + 5 &* aDistance, b21, &lines)
+    tile.multiply(rows, depth, a + aDistance, a + 5 &* aDistance, b21, &lines)
     tile.store(out, tileColumns, rows: rows)
     put(0)
+    // P1 + P6, that + P7, and that − P4.
     tile.load(first, tileColumns, rows: rows)
     tile.multiply(rows, depth, a + 5 &* aDistance, a + 6 &* aDistance, sums + 2 &* factor, &lines)
     tile.store(first, tileColumns, rows: rows)
@@ -100,6 +102,7 @@
     tile.multiply(rows, depth, a + 3 &* aDistance, a + 4 &* aDistance, sums, &lines)
     tile.store(out, tileColumns, rows: rows) { sum, _, _ in csimd_splat(0) - sum }
     put(2)
+    // P5, that + P1 + P6 + P7, and P5 + P1 + P6 + P3.
     tile = RegisterTile()
     tile.multiply(rows, depth, a + 4 &* aDistance, a + 2 &* aDistance, sums + factor, &lines)
     tile.store(out, tileColumns, rows: rows) { $0 + csimd_load(second + ($1 &* tileColumns &+ $2)) }
