@@ -59,7 +59,7 @@ import Testing
             if twice {
               try StrassenTwice(
                 plan: #require(twicePlan), left: matrix, right: matrix, step: 2, firstRight: 1
-              ).run(context: context, scratch: &scratch, source, product)
+              ).run(context: context, scratch: &scratch, source.a, stride: source.stride, product)
             } else {
               try StrassenProduct(plan: plan, left: matrix, right: matrix, step: 2, firstRight: 1).run(
                 context: context, scratch: &scratch, source, product)

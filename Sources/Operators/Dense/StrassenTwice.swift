@@ -22,18 +22,20 @@ struct StrassenTwice {
   private typealias Plan = StrassenTwicePlan
   private var kernels: KernelTable { plan.kernels }
 
+  /// `a`: rows at distance `stride`.
   func run(
-    context: RunContext, scratch: inout ScratchMemory, _ source: some RowSource, _ results: some StrassenResults
+    context: RunContext, scratch: inout ScratchMemory, _ a: UnsafePointer<Float>, stride: Int,
+    _ results: some StrassenResults
   ) throws {
     let slots = context.pool.threads
     let factors = try scratch.takeFloats(plan.leftFloatCount)
     let own = try scratch.takeFloats(slots * plan.slotFloatCount)
-    for first in stride(from: 0, to: plan.groups, by: plan.roundGroups) {
+    for first in Swift.stride(from: 0, to: plan.groups, by: plan.roundGroups) {
       let groups = first..<min(plan.groups, first + plan.roundGroups)
       let height = plan.height(groups: groups.count)
       let pieces = (groups.count + height - 1) / height
       for block in 0..<plan.blocks {
-        try makeLeftFactors(groups, block, factors, context: context, source)
+        try makeLeftFactors(groups, block, factors, context: context, a, stride)
         try runTasks(plan.quads * pieces, slots: slots, context: context) { slot, task in
           let (quad, piece) = task.quotientAndRemainder(dividingBy: pieces)
           let begin = groups.lowerBound + piece * height
@@ -53,13 +55,13 @@ struct StrassenTwice {
 
   private func makeLeftFactors(
     _ groups: Range<Int>, _ block: Int, _ factors: UnsafeMutablePointer<Float>, context: RunContext,
-    _ source: some RowSource
+    _ a: UnsafePointer<Float>, _ stride: Int
   ) throws {
     let pieces = Plan.quarterRows / Self.packedRows
     try runTasks(groups.count * pieces, slots: context.pool.threads, context: context) { _, task in
       let (index, piece) = task.quotientAndRemainder(dividingBy: pieces)
       let row = piece * Self.packedRows
-      guard let (first, stride) = source.place((groups.lowerBound + index) * Plan.groupRows + row) else { return }
+      let first = a + ((groups.lowerBound + index) * Plan.groupRows + row) * stride
       plan.twice.left(
         Self.packedRows, plan.depth(ofBlock: block) / 2, first + block * plan.blockDepth, stride, plan.half,
         Plan.groupRows / 2, factors + index * Plan.squares * plan.leftDistance + row * plan.twice.rowStride,

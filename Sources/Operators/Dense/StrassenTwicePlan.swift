@@ -129,9 +129,9 @@ struct StrassenLevels {
     context: RunContext, scratch: inout ScratchMemory, _ source: some RowSource, _ results: some StrassenResults,
     left: PackedMatrix, right: PackedMatrix, step: Int, firstRight: Int
   ) throws {
-    if let two, source.place(0) != nil {
+    if let two, let (a, stride) = source.place(0) {
       return try StrassenTwice(plan: two, left: left, right: right, step: step, firstRight: firstRight).run(
-        context: context, scratch: &scratch, source, results)
+        context: context, scratch: &scratch, a, stride: stride, results)
     }
     try StrassenProduct(plan: one, left: left, right: right, step: step, firstRight: firstRight).run(
       context: context, scratch: &scratch, source, results)
