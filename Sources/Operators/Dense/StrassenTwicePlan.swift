@@ -96,44 +96,12 @@ struct StrassenTwicePlan {
   /// Floats of one register tile.
   var tileFloats: Int { kernels.gemm.tileRows * kernels.gemm.tileColumns }
 
-  /// Kernels ask for rows behind the last.
+  /// 49 per group of a round. What tiles ask for beyond them is only a hint.
   var leftFloatCount: Int { roundGroups * Self.squares * leftDistance }
   /// Two panels each of an outer right factor, of widened weights and of sums among the inner factors; results; three tiles.
   var slotFloatCount: Int { 6 * panelFloats + roundGroups * resultDistance + 3 * tileFloats }
 
   var scratchByteCount: Int {
     ScratchMemory.byteCount(floats: leftFloatCount) + ScratchMemory.byteCount(floats: threads * slotFloatCount)
-  }
-}
-
-/// The levels of Strassen's algorithm that a product takes: two, where it is large enough and its rows lie in memory, or one.
-struct StrassenLevels {
-  let one: StrassenPlan
-  let two: StrassenTwicePlan?
-
-  /// Nil where the plain product is expected to be faster. `inOneBlock`: C cannot be summed over blocks of K.
-  init?(rows: Int, depth: Int, pairs: Int, threads: Int, kernels: KernelTable, inOneBlock: Bool = false) {
-    guard
-      let one = StrassenPlan(
-        rows: rows, depth: depth, pairs: pairs, threads: threads, kernels: kernels, inOneBlock: inOneBlock)
-    else { return nil }
-    self.one = one
-    two = StrassenTwicePlan(
-      rows: rows, depth: depth, pairs: pairs, threads: threads, kernels: kernels, inOneBlock: inOneBlock)
-  }
-
-  var scratchByteCount: Int { max(one.scratchByteCount, two?.scratchByteCount ?? 0) }
-
-  /// The arguments after `results` are those of `StrassenProduct`.
-  func run(
-    context: RunContext, scratch: inout ScratchMemory, _ source: some RowSource, _ results: some StrassenResults,
-    left: PackedMatrix, right: PackedMatrix, step: Int, firstRight: Int
-  ) throws {
-    if let two, let (a, stride) = source.place(0) {
-      return try StrassenTwice(plan: two, left: left, right: right, step: step, firstRight: firstRight).run(
-        context: context, scratch: &scratch, a, stride: stride, results)
-    }
-    try StrassenProduct(plan: one, left: left, right: right, step: step, firstRight: firstRight).run(
-      context: context, scratch: &scratch, source, results)
   }
 }
