@@ -89,7 +89,8 @@ class Runtime:
 
     def __init__(self, name, folder, feed, output, arguments):
         self.name, self.output, self.seconds = name, output, []
-        values = [name, folder / "model.onnx", feed, output, arguments.threads, arguments.touch_memory, *arguments.constant]
+        known = [",".join(arguments.constant), ",".join(arguments.repeated)]
+        values = [name, folder / "model.onnx", feed, output, arguments.threads, arguments.touch_memory, *known]
         command = [sys.executable, str(HERE / "runtimes.py"), *map(str, values)]
         self.errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
@@ -132,6 +133,9 @@ class Runtime:
 def compare(folder, arguments):
     """Returns the Markdown rows of one model."""
     feed = dict(np.load(folder / "io.npz")) if (folder / "io.npz").exists() else random_inputs(folder / "model.onnx", arguments.set)
+    for name in arguments.repeated:
+        half = len(feed[name]) // 2
+        feed[name] = np.concatenate([feed[name][:half]] * 2)
     results, outputs = {}, {}
     with tempfile.TemporaryDirectory() as scratch:
         np.savez(f"{scratch}/feed.npz", **feed)
@@ -192,6 +196,10 @@ def main():
     parser.add_argument(
         "--constant", nargs="+", default=[], metavar="NAME",
         help="inputs that stay the same in a sampling loop: AdaDiff keeps what depends on them alone; the others have no such setting",
+    )
+    parser.add_argument(
+        "--repeated", nargs="+", default=[], metavar="NAME",
+        help="inputs whose second half is a copy of the first, as with guidance; AdaDiff is told so, the others have no such setting",
     )
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--runs", type=int, default=7, help="timed runs per round, after a first one")

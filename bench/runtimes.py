@@ -23,16 +23,16 @@ NAMES = [
 ]
 
 
-def adadiff_runner(path, precision, threads, feed, constant):
+def adadiff_runner(path, precision, threads, feed, known):
     import adadiff
 
     options = {} if precision == "fp32" else {"precision": precision}
-    model = adadiff.Model(path, threads=threads, constant_inputs=constant, **options)
+    model = adadiff.Model(path, threads=threads, **known, **options)
     output = model.outputs[0].name
     return lambda: model.run(feed)[output]
 
 
-def onnxruntime_runner(path, precision, threads, feed, _constant):
+def onnxruntime_runner(path, precision, threads, feed, _known):
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -41,7 +41,7 @@ def onnxruntime_runner(path, precision, threads, feed, _constant):
     return lambda: session.run(None, feed)[0]
 
 
-def openvino_runner(path, precision, threads, feed, _constant):
+def openvino_runner(path, precision, threads, feed, _known):
     import openvino
 
     core = openvino.Core()
@@ -86,13 +86,14 @@ def touch_memory(gibibytes):
 
 
 def main():
-    name, path, feed_file, output_file, threads, touch, *constant = sys.argv[1:]
+    name, path, feed_file, output_file, threads, touch, constant, repeated = sys.argv[1:]
     runtime, precision = name.split("-")
     feed = dict(np.load(feed_file))
+    known = {"constant_inputs": constant, "repeated_inputs": repeated}
     importlib.import_module(runtime)
     touch_memory(int(touch))
     started = time.perf_counter()
-    run = globals()[f"{runtime}_runner"](path, precision, int(threads), feed, constant)
+    run = globals()[f"{runtime}_runner"](path, precision, int(threads), feed, known)
     output = run()
     print(json.dumps(time.perf_counter() - started), flush=True)
     for _ in sys.stdin:

@@ -257,6 +257,10 @@ typedef int32_t (*adadiff_score_callback)(adadiff_scoring *scoring, void *user);
  *                                        depends on them alone is computed once, kept, and computed again when their
  *                                        elements differ; results are the same bits. Keeps a run's
  *                                        memory between runs; runs at the same time share nothing. Pipelines do so themselves.
+ *    open     repeated_inputs    string  of a model: names of inputs, likewise, whose second half along the first axis equals the
+ *                                        first, as in classifier-free guidance ("sample,timestep"). What depends on them
+ *                                        alone is computed for one half; results are the same up to rounding. A run
+ *                                        whose halves differ computes all. Pipelines do so themselves.
  *    open     lazy               bool    read each component at its first use instead of at open
  *    run      negative_prompt    string  text to steer away from (default "")
  *    run      steps              int     number of sampling steps, 1…1000, or the string "auto" (default): the policy decides

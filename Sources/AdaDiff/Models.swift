@@ -32,7 +32,7 @@ private struct Port: Sendable {
 /// A model behind its handle.
 final class ModelObject: Sendable {
   let model: Model
-  /// Of all its runs; nil without constant inputs.
+  /// Of all its runs; nil without constant and repeated inputs.
   let series: RunSeries?
   fileprivate let inputs: [Port]
   fileprivate let outputs: [Port]
@@ -42,13 +42,17 @@ final class ModelObject: Sendable {
     let opening = options.named.pipeline
     let model = try Model(
       loaded, path: path, options: ModelOptions(pool: opening.makePool(), precision: opening.precision))
-    for name in opening.constantInputs where !model.inputs.contains(where: { $0.name == name }) {
-      throw Failure(
-        .unknownName, "option 'constant_inputs': the model has no input '\(name)'",
-        expected: "one of \(model.inputs.map(\.name).joined(separator: ", "))", actual: name)
+    let (constant, repeated) = (opening.constantInputs, opening.repeatedInputs)
+    for (option, names) in [("constant_inputs", constant), ("repeated_inputs", repeated)] {
+      for name in names where !model.inputs.contains(where: { $0.name == name }) {
+        throw Failure(
+          .unknownName, "option '\(option)': the model has no input '\(name)'",
+          expected: "one of \(model.inputs.map(\.name).joined(separator: ", "))", actual: name)
+      }
     }
     self.model = model
-    series = opening.constantInputs.isEmpty ? nil : RunSeries(constantInputs: opening.constantInputs)
+    series =
+      constant.isEmpty && repeated.isEmpty ? nil : RunSeries(constantInputs: constant, repeatedInputs: repeated)
     inputs = model.inputs.map(Port.init)
     outputs = model.outputs.map(Port.init)
     information = CText(ModelInformation.json(of: loaded, precision: model.precision).text)

@@ -27,12 +27,16 @@ final class GuidedPredictor {
     let sample: Tensor
     let options: RunOptions
 
-    init(stream: Int, states: Tensor, shape: [Int], network: NoisePredictor, options: RunOptions) throws {
+    /// `isRepeated`: the latents are there twice.
+    init(
+      stream: Int, states: Tensor, shape: [Int], network: NoisePredictor, isRepeated: Bool = false, options: RunOptions
+    ) throws {
       self.stream = stream
       self.states = try network.prepared(states: states)
       sample = try Tensor(type: .float32, shape: [states.shape[0]] + shape.dropFirst())
       var own = options
-      own.series = RunSeries(constantInputs: network.constantInputs)
+      own.series = RunSeries(
+        constantInputs: network.constantInputs, repeatedInputs: isRepeated ? NoisePredictor.stepInputs : [])
       self.options = own
     }
   }
@@ -60,7 +64,7 @@ final class GuidedPredictor {
       let negatives = Array(repeating: negative, count: count)
       return try Input(
         stream: 1, states: Self.stacked(joint ? negatives + prompts : negatives), shape: shape,
-        network: network, options: options)
+        network: network, isRepeated: joint, options: options)
     }
     embedding = try network.guidanceEmbedding(scale: scale, batch: images)
     guided = try Tensor(type: .float32, shape: shape)

@@ -36,7 +36,7 @@ public struct RunOptions {
   public var checkCancelled: (() throws -> Void)?
   /// Receives the time of every node.
   public var profiler: Profiler?
-  /// Shares what constant inputs give with the other runs of the series.
+  /// Shares what constant inputs give with the other runs of the series, and computes once what repeated inputs give.
   public var series: RunSeries?
 
   public init(
@@ -115,33 +115,36 @@ public final class Model: @unchecked Sendable {
 
   /// As `run`, for models whose inputs or outputs are sequences or optionals.
   public func run(
-    values feeds: [String: Value], outputs wanted: [String]? = nil, options: RunOptions = RunOptions()
+    values feeds: [String: Value], outputs names: [String]? = nil, options: RunOptions = RunOptions()
   ) throws -> [String: Value] {
     do {
       let ordered = try orderedInputs(feeds)
-      for name in wanted ?? [] where !outputs.contains(where: { $0.name == name }) {
+      for name in names ?? [] where !outputs.contains(where: { $0.name == name }) {
         throw Failure(
           .unknownName, "the model has no output '\(name)'", expected: outputs.map(\.name).joined(separator: ", "))
       }
       let pool = options.pool ?? self.pool
       let checkCancelled = options.checkCancelled ?? {}
-      let positions = outputs.indices.filter { wanted?.contains(outputs[$0].name) ?? true }
+      let wanted = outputs.indices.filter { names?.contains(outputs[$0].name) ?? true }
       var named: [String: Value] = [:]
       switch engine {
       case .planned(let plans):
-        let constant = options.series.map { series in
-          inputs.indices.filter { series.constantInputs.contains(inputs[$0].name) }
+        func positions(where holds: (RunSeries, Int) -> Bool) -> [Int] {
+          options.series.map { series in inputs.indices.filter { holds(series, $0) } } ?? []
         }
         let plan = try plans.plan(
-          for: ordered, wanted: positions, constantInputs: constant ?? [], pool: pool, checkCancelled: checkCancelled)
+          for: ordered, wanted: wanted,
+          constantInputs: positions { $0.constantInputs.contains(inputs[$1].name) },
+          repeatedInputs: positions { $0.isRepeated(inputs[$1].name, ordered[$1]) }, pool: pool,
+          checkCancelled: checkCancelled)
         let executor = PlanExecutor(pool: pool, checkCancelled: checkCancelled, profiler: options.profiler)
-        for (position, value) in zip(positions, try executor.run(plan, inputs: ordered, series: options.series)) {
+        for (position, value) in zip(wanted, try executor.run(plan, inputs: ordered, series: options.series)) {
           named[outputs[position].name] = value
         }
       case .eager(let compiled):
         let executor = EagerExecutor(pool: pool, checkCancelled: checkCancelled, profiler: options.profiler)
         let results = try executor.run(compiled, captured: [], inputs: ordered)
-        for position in positions { named[outputs[position].name] = results[position] }
+        for position in wanted { named[outputs[position].name] = results[position] }
       }
       return named
     } catch let failure as Failure {

@@ -4,11 +4,16 @@ import Operators
 import Support
 import Synchronization
 
-/// Runs of one model that follow each other with some inputs unchanged, such as the text features of a sampling loop.
+/// Runs of one model that follow each other, and what is known about their inputs: some are unchanged, such as the text features
+/// of a sampling loop; some hold the same twice, such as the latents of classifier-free guidance.
 ///
 /// What depends on those inputs alone (the keys and values of cross-attention) is computed in the first run and kept;
 /// later runs begin behind it. The kept values belong to the elements of the inputs, not to their memory: a run with other
-/// elements computes them again. Results are bit for bit those of runs without a series.
+/// elements computes them again. Results are bit for bit those of runs without.
+///
+/// Of *repeated* inputs the second half along the first axis equals the first. What depends on them alone is computed for one half
+/// (`SharedHalvesPass`). A run whose halves differ computes all. Results are those of runs without up to rounding: products
+/// of half as many rows may be cut differently.
 ///
 /// ```swift
 /// let series = RunSeries(constantInputs: ["encoder_hidden_states"])
@@ -20,6 +25,8 @@ import Synchronization
 public final class RunSeries: @unchecked Sendable {
   /// Names of the inputs that seldom change. Names that the model does not have are ignored.
   public let constantInputs: Set<String>
+  /// Names of the inputs that hold the same twice, likewise.
+  public let repeatedInputs: Set<String>
 
   /// A plan's memory with what the constant inputs gave.
   struct Held {
@@ -33,7 +40,10 @@ public final class RunSeries: @unchecked Sendable {
   private static let planLimit = 4
   private let contents = Mutex(Contents())
 
-  public init(constantInputs: some Sequence<String>) { self.constantInputs = Set(constantInputs) }
+  public init(constantInputs: some Sequence<String>, repeatedInputs: some Sequence<String> = []) {
+    self.constantInputs = Set(constantInputs)
+    self.repeatedInputs = Set(repeatedInputs)
+  }
 
   deinit { for held in contents.withLock({ $0.held }) { held.plan.giveBack(held.context) } }
 
@@ -52,6 +62,20 @@ public final class RunSeries: @unchecked Sendable {
       return contents.held.count > Self.planLimit ? contents.held.removeFirst() : nil
     }
     if let superfluous { superfluous.plan.giveBack(superfluous.context) }
+  }
+}
+
+extension RunSeries {
+  /// Whether input `name` is said to hold `value` twice, and does.
+  func isRepeated(_ name: String, _ value: Value?) -> Bool {
+    guard repeatedInputs.contains(name), case .tensor(let tensor)? = value, tensor.type != .string,
+      let items = tensor.shape.first, items.isMultiple(of: 2)
+    else { return false }
+    return withExtendedLifetime(tensor) {
+      guard let start = tensor.bytes.baseAddress, tensor.bytes.count.isMultiple(of: 2) else { return false }
+      let half = tensor.bytes.count / 2
+      return memcmp(start, start + half, half) == 0
+    }
   }
 }
 

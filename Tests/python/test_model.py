@@ -84,6 +84,21 @@ def test_what_constant_inputs_give_is_computed_once():
         assert sum(node["runs"] for node in report["operators"]) == ran, (x, w)
 
 
+def test_what_repeated_inputs_give_is_computed_for_one_half():
+    weights = helper.make_tensor("w", TensorProto.FLOAT, (2, 2), [1, 2, 3, 4])
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["m"]), helper.make_node("Add", ["m", "u"], ["y"])]
+    ports = [(name, TensorProto.FLOAT, ("n", 2)) for name in "xuy"]
+    graph = graph_bytes(nodes, ports[:2], ports[2:], initializers=[weights])
+    model, plain = adadiff.Model(graph, repeated_inputs="x"), adadiff.Model(graph)
+    for x, gflop in [([[1, 2], [1, 2]], 8e-9), ([[1, 2], [1, 3]], 16e-9)]:
+        feed = {"x": np.array(x, np.float32), "u": np.arange(4, dtype=np.float32).reshape(2, 2)}
+        result, report = model.profile(feed)
+        np.testing.assert_array_equal(result["y"], plain.run(feed)["y"])
+        assert sum(node["gflop"] for node in report["operators"]) == pytest.approx(gflop)
+    with pytest.raises(adadiff.UnknownName, match="repeated_inputs.*'z'.*x, u"):
+        adadiff.Model(graph, repeated_inputs=["z"])
+
+
 def test_constant_inputs_are_inputs():
     with pytest.raises(adadiff.UnknownName, match="constant_inputs.*'w'.*x"):
         adadiff.Model(unary("Neg"), constant_inputs=["x", "w"])

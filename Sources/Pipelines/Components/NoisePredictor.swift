@@ -68,8 +68,10 @@ struct NoisePredictor: Sendable {
     }
   }
 
+  /// Inputs that change from step to step.
+  static let stepInputs = ["sample", "timestep"]
   /// Inputs that keep their elements from step to step.
-  var constantInputs: [String] { component.model.inputs.map(\.name).filter { $0 != "sample" && $0 != "timestep" } }
+  var constantInputs: [String] { component.model.inputs.map(\.name).filter { !Self.stepInputs.contains($0) } }
 
   /// Whether the guidance scale is an input of the network instead of a second prediction.
   var embedsGuidance: Bool { conditionType != nil }

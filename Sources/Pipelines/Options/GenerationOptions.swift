@@ -10,6 +10,8 @@ public struct PipelineOptions: Sendable {
   public var lazy = false
   /// Inputs of a model, not a pipeline, whose elements seldom change from run to run.
   public var constantInputs: [String] = []
+  /// Inputs of a model, not a pipeline, whose second half along the first axis equals the first.
+  public var repeatedInputs: [String] = []
 
   public init() {}
 

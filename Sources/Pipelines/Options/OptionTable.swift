@@ -19,13 +19,14 @@ extension NamedOptions {
     ) { value in
       if case .text(let text) = value { Precision(named: text) } else { nil }
     },
-    OptionDescription(
-      "constant_inputs", .string, .open, at: \.pipeline.constantInputs, default: "",
+    names(
+      "constant_inputs", \.pipeline.constantInputs,
       "Inputs of a model, separated by commas without spaces, that seldom change: what depends on them alone is kept between runs."
-    ) { value in
-      guard case .text(let text) = value else { return nil }
-      return text.split(separator: ",").map(String.init)
-    },
+    ),
+    names(
+      "repeated_inputs", \.pipeline.repeatedInputs,
+      "Inputs of a model whose second half along the first axis equals the first: what depends on them alone is computed once."
+    ),
     bool("lazy", .open, \.pipeline.lazy, "Read each component at its first use instead of at open."),
     string("negative_prompt", .run, \.generation.negativePrompt, default: "", "Text to steer away from."),
     OptionDescription(
@@ -128,6 +129,13 @@ extension NamedOptions {
   ) -> OptionDescription {
     OptionDescription(name, .int, scope, at: path, default: "\(`default`)", bounds: bounds, documentation) { value in
       if case .int(let number) = value { number } else { nil }
+    }
+  }
+
+  private static func names(_ name: String, _ path: Path<[String]>, _ documentation: String) -> OptionDescription {
+    OptionDescription(name, .string, .open, at: path, default: "", documentation) { value in
+      guard case .text(let text) = value else { return nil }
+      return text.split(separator: ",").map(String.init)
     }
   }
 

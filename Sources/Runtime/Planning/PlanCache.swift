@@ -44,12 +44,13 @@ final class PlanCache: @unchecked Sendable {
   }
 
   /// The plan for inputs like `inputs` and the outputs at `wanted` (positions in the graph's outputs). `constantInputs`:
-  /// positions of inputs that seldom change between runs.
+  /// positions of inputs that seldom change between runs; `repeatedInputs`: of those whose two halves are equal in all runs of
+  /// the plan.
   func plan(
-    for inputs: [Value?], wanted: [Int], constantInputs: [Int] = [], pool: ThreadPool,
+    for inputs: [Value?], wanted: [Int], constantInputs: [Int] = [], repeatedInputs: [Int] = [], pool: ThreadPool,
     checkCancelled: @escaping () throws -> Void
   ) throws -> Plan {
-    var key = "\(pool.threads)|\(wanted)|\(constantInputs)"
+    var key = "\(pool.threads)|\(wanted)|\(constantInputs)|\(repeatedInputs)"
     for value in inputs {
       if case .tensor(let tensor)? = value { key += "|\(tensor.type.rawValue)\(tensor.shape)" } else { key += "|?" }
     }
@@ -59,7 +60,7 @@ final class PlanCache: @unchecked Sendable {
         contents.entries.append(entry)
         return entry.plan
       }
-      let plan = try make(inputs, wanted, constantInputs, pool, checkCancelled)
+      let plan = try make(inputs, wanted, constantInputs, repeatedInputs, pool, checkCancelled)
       if contents.entries.count >= Self.capacity { contents.entries.removeFirst() }
       contents.entries.append(Entry(key: key, plan: plan))
       return plan
@@ -67,7 +68,7 @@ final class PlanCache: @unchecked Sendable {
   }
 
   private func make(
-    _ inputs: [Value?], _ wanted: [Int], _ constantInputs: [Int], _ pool: ThreadPool,
+    _ inputs: [Value?], _ wanted: [Int], _ constantInputs: [Int], _ repeatedInputs: [Int], _ pool: ThreadPool,
     _ checkCancelled: @escaping () throws -> Void
   ) throws -> Plan {
     var source = graph
@@ -79,8 +80,9 @@ final class PlanCache: @unchecked Sendable {
       }
     }
     let executor = EagerExecutor(pool: pool, checkCancelled: checkCancelled)
-    let plain = try Specialization.specialize(source, inputs: infos, executor: executor)
-    var fused = plain.graph
+    var plain = try Specialization.specialize(source, inputs: infos, executor: executor).graph
+    if !repeatedInputs.isEmpty { SharedHalvesPass.apply(to: &plain, inputs: repeatedInputs.map { source.inputs[$0] }) }
+    var fused = plain
     FusionPasses.apply(to: &fused)
     LayoutPass.apply(to: &fused)
     ReducedPrecisionPass.apply(precision, to: &fused)
@@ -90,7 +92,7 @@ final class PlanCache: @unchecked Sendable {
       return try PlanBuilder.build(
         specialized, prepared: prepared, constantInputs: constantInputs, pool: pool, checkCancelled: checkCancelled)
     } catch let failure as Failure where failure.status == .unsupported {
-      var reduced = plain.graph
+      var reduced = plain
       ReducedPrecisionPass.apply(precision, to: &reduced)
       let specialized = try Specialization.specialize(reduced, inputs: infos, executor: executor)
       return try PlanBuilder.build(

@@ -26,6 +26,8 @@ struct BenchCommand: ParsableCommand {
             The same with weights and activations of its products rounded to bfloat16.
         adadiff bench unet/model.onnx --constant-input encoder_hidden_states …
             One call of a sampling loop: the text is the same in all.
+        adadiff bench unet/model.onnx --repeated-input sample --repeated-input timestep …
+            One call with classifier-free guidance: the latents are in the batch twice.
         adadiff bench unet/model.onnx --svg times.svg --dim batch_size=2 …
             The time of every node as nested bars.
         adadiff bench unet/model.onnx --tune --dim batch_size=2 …
@@ -57,6 +59,13 @@ struct BenchCommand: ParsableCommand {
       valueName: "name"))
   var constantInputs: [String] = []
 
+  @Option(
+    name: .customLong("repeated-input"),
+    help: ArgumentHelp(
+      "Input of a model whose second half along the first axis equals the first, as latents do with guidance; what depends on such inputs alone is computed once. Repeatable.",
+      valueName: "name"))
+  var repeatedInputs: [String] = []
+
   @Option(help: ArgumentHelp("Threads to compute on (default: all allowed processors).", valueName: "n"))
   var threads: Int?
 
@@ -86,14 +95,16 @@ struct BenchCommand: ParsableCommand {
     if profile { try options.set("profile", true) }
     let path = if let model { model } else { try BundledModel.folder() }
     if Paths.isFolder(path) {
-      guard svg == nil, !tune, constantInputs.isEmpty else {
+      guard svg == nil, !tune, constantInputs.isEmpty, repeatedInputs.isEmpty else {
         throw Failure(
-          .invalidArgument, "--svg, --tune and --constant-input are for one network: give an ONNX file", actual: path)
+          .invalidArgument,
+          "--svg, --tune, --constant-input and --repeated-input are for one network: give an ONNX file", actual: path)
       }
       try measurePipeline(path, options: options)
     } else if tune {
-      guard constantInputs.isEmpty else {
-        throw Failure(.invalidArgument, "--tune times single layers, for which --constant-input means nothing")
+      guard constantInputs.isEmpty, repeatedInputs.isEmpty else {
+        throw Failure(
+          .invalidArgument, "--tune times single layers, for which --constant-input and --repeated-input mean nothing")
       }
       try measureAlternatives(path)
     } else {
@@ -129,6 +140,7 @@ struct BenchCommand: ParsableCommand {
   private func measureModel(_ path: String, options: LibraryOptions) throws {
     try options.set("profile", true)
     try options.set("constant_inputs", constantInputs.joined(separator: ","))
+    try options.set("repeated_inputs", repeatedInputs.joined(separator: ","))
     let model = try LibraryModel(path: path, options: options)
     var inputs = try input.map { try LibraryTensor(argument: $0) }
     let sizes = try dimensions()

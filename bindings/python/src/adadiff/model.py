@@ -34,6 +34,9 @@ class Model:
     `precision` of its large products is "float32", "bfloat16" or "int8".
     `constant_inputs` names inputs that seldom change from run to run, such as the text features of a sampling loop: what
     depends on them alone is computed once and kept until their elements differ. Results are the same bits.
+    `repeated_inputs` names inputs whose second half along the first axis equals the first, such as the latents of
+    classifier-free guidance: what depends on them alone is computed for one half. Results are the same up to rounding; a run
+    whose halves differ computes all.
     Raises `NotFound`, `Corrupt`, or `Unsupported` with the node and operator that cannot run.
     """
 
@@ -45,11 +48,14 @@ class Model:
         threads: int | None = None,
         precision: str | None = None,
         constant_inputs: str | Sequence[str] = (),
+        repeated_inputs: str | Sequence[str] = (),
         **options: Any,
     ) -> None:
-        names = [constant_inputs] if isinstance(constant_inputs, str) else constant_inputs
-        constant = ",".join(names) or None
-        opening = Options({"threads": threads, "precision": precision, "constant_inputs": constant, **options})
+        def listed(names: str | Sequence[str]) -> str | None:
+            return names or None if isinstance(names, str) else ",".join(names) or None
+
+        inputs = {"constant_inputs": listed(constant_inputs), "repeated_inputs": listed(repeated_inputs)}
+        opening = Options({"threads": threads, "precision": precision, **inputs, **options})
         if isinstance(model, (bytes, bytearray, memoryview)):
             data = bytes(model)
             place = None if folder is None else encoded(os.fspath(folder), "folder")
