@@ -1,41 +1,7 @@
 #if KERNELS_AVX512
   internal import CSIMD
 
-  // The kernels of `StrassenTwiceKernels`.
-
-  /// Longest K of an inner product, and the distance of a left factor's rows: constants, as `rowStride`.
-  @inline(__always) var twiceDepth: Int { 336 }
-  @inline(__always) var twiceStride: Int { twiceDepth &+ 16 }
-  /// Rows of the smaller tile.
-  @inline(__always) var twiceLastRows: Int { 8 }
-
-  extension RegisterTile {
-    /// += A · B. `next`: rows of A that are multiplied after these.
-    @inline(__always)
-    fileprivate mutating func multiply(
-      _ rows: Int, _ depth: Int, _ a: In, _ next: In, _ b: In, _ ahead: inout BAhead
-    ) {
-      var pa = a
-      var pb = b
-      var pn = next
-      var k = depth
-      while k > 0 {
-        var line = pn
-        pn += lineFloats
-        ahead.fetch()
-        var i = min(k, lineFloats)
-        k &-= i
-        while i > 0 {
-          multiplyWord(pa, twiceStride, csimd_load(pb), csimd_load(pb + lanes), rows: rows) { csimd_fma($0, $1, $2) }
-          csimd_prefetch(line)
-          line += twiceStride
-          pa += 1
-          pb += tileColumns
-          i &-= 1
-        }
-      }
-    }
-  }
+  // The kernels of `StrassenTwiceKernels`; the inner products are those of StrassenOnce.swift.
 
   /// Adds a quarter of an outer product to the sums it belongs to, which lie `distance` floats from one another: P1 and what
   /// goes on from it, then the quarters of C.
@@ -70,47 +36,21 @@
     }
   }
 
-  /// The order of the inner products is that of `strassenTiles`.
   @inline(__always)
   private func strassenTwice(
     _ rows: Int, _ outer: Int, _ depth: Int, _ a: In, _ aDistance: Int, _ b11: In, _ b21: In, _ b22: In, _ sums: In,
     _ results: Out, _ partDistance: Int, _ scratch: Out, _ next: In, _ ahead: In?, _ aheadLines: Int
   ) {
-    let factor = depth &* tileColumns
-    let tileFloats = tileRows &* tileColumns
-    let (first, second, out) = (scratch, scratch + tileFloats, scratch + 2 &* tileFloats)
+    let out = scratch + 2 &* tileRows &* tileColumns
     let steps = 7 &* ((depth &+ lineFloats &- 1) / lineFloats)
     var lines = BAhead(
       address: ahead ?? next, lines: ahead == nil ? 0 : (aheadLines &+ steps &- 1) / steps, near: false)
-    var tile = RegisterTile()
-    @inline(__always) func put(_ part: Int) {
+    strassenOnce(rows, depth, a, aDistance, b11, b21, b22, sums, scratch, next) {
+      lines.fetch()
+    } put: { part, tile, f in
+      tile.store(out, tileColumns, rows: rows, f)
       putOuter(outer, 2 &* rows, out, results + part &* partDistance, 4 &* partDistance)
     }
-    // P1, and P1 + P2.
-    tile.multiply(rows, depth, a, a + aDistance, b11, &lines)
-    tile.store(first, tileColumns, rows: rows)
-    tile.multiply(rows, depth, a + aDistance, a + 5 &* aDistance, b21, &lines)
-    tile.store(out, tileColumns, rows: rows)
-    put(0)
-    // P1 + P6, that + P7, and that − P4.
-    tile.load(first, tileColumns, rows: rows)
-    tile.multiply(rows, depth, a + 5 &* aDistance, a + 6 &* aDistance, sums + 2 &* factor, &lines)
-    tile.store(first, tileColumns, rows: rows)
-    tile.multiply(rows, depth, a + 6 &* aDistance, a + 3 &* aDistance, sums + 3 &* factor, &lines)
-    tile.store(second, tileColumns, rows: rows)
-    tile.combine(second, tileColumns, rows: rows) { csimd_splat(0) - $1 }
-    tile.multiply(rows, depth, a + 3 &* aDistance, a + 4 &* aDistance, sums, &lines)
-    tile.store(out, tileColumns, rows: rows) { sum, _, _ in csimd_splat(0) - sum }
-    put(2)
-    // P5, that + P1 + P6 + P7, and P5 + P1 + P6 + P3.
-    tile = RegisterTile()
-    tile.multiply(rows, depth, a + 4 &* aDistance, a + 2 &* aDistance, sums + factor, &lines)
-    tile.store(out, tileColumns, rows: rows) { $0 + csimd_load(second + ($1 &* tileColumns &+ $2)) }
-    put(3)
-    tile.add(first, tileColumns, rows: rows)
-    tile.multiply(rows, depth, a + 2 &* aDistance, next, b22, &lines)
-    tile.store(out, tileColumns, rows: rows)
-    put(1)
   }
 
   func strassenTwiceMultiply(
@@ -126,7 +66,7 @@
     _ distance: Int, _ scratch: Out, _ next: In, _ ahead: In?, _ aheadLines: Int
   ) {
     strassenTwice(
-      twiceLastRows, outer, depth, a, aDistance, b11, b21, b22, sums, results, distance, scratch, next, ahead,
+      onceLastRows, outer, depth, a, aDistance, b11, b21, b22, sums, results, distance, scratch, next, ahead,
       aheadLines)
   }
 
@@ -157,7 +97,7 @@
         let p = x + (row &* stride &+ i)
         let (y11, y12) = (outer(p), outer(p + depth))
         let (y21, y22) = (outer(p + innerLower), outer(p + (innerLower &+ depth)))
-        let to = factors + (row &* twiceStride &+ i)
+        let to = factors + (row &* onceStride &+ i)
         @inline(__always) func put(_ index: Int, _ x11: V, _ x12: V, _ x21: V, _ x22: V) {
           let f = leftFactors(x11, x12, x21, x22)
           let place = to + 7 &* index &* distance

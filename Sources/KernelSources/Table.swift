@@ -92,8 +92,11 @@ package func kernelTable() -> KernelTable {
     table.enlargedWinograd.halfWeights = winogradEnlargedHalfWeights
   #endif
   #if KERNELS_AVX512
+    table.strassenOnce = StrassenOnceKernels(
+      depthLimit: onceDepth, rowStride: onceStride, lastRows: onceLastRows, multiply: strassenOnceMultiply,
+      multiplyLast: strassenOnceMultiplyLast)
     table.strassenTwice = StrassenTwiceKernels(
-      depthLimit: twiceDepth, rowStride: twiceStride, lastRows: twiceLastRows, left: strassenTwiceLeft,
+      depthLimit: onceDepth, rowStride: onceStride, lastRows: onceLastRows, left: strassenTwiceLeft,
       multiply: strassenTwiceMultiply, multiplyLast: strassenTwiceMultiplyLast)
   #endif
   return table

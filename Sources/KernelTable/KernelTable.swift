@@ -157,7 +157,8 @@ package struct KernelTable: Sendable {
   /// Matrices stored as float16; nil where the machine does not convert them in one instruction.
   package var half: HalfKernels? = nil
 
-  /// nil where register tiles of 12 and 8 rows are not to be had.
+  /// nil where register tiles of 12 and 8 rows are not to be had, as the next.
+  package var strassenOnce: StrassenOnceKernels? = nil
   package var strassenTwice: StrassenTwiceKernels? = nil
 
   // Matrix product.

@@ -36,7 +36,7 @@ import Testing
         let matrix = try PackedMatrix(depth: size.depth, columns: size.columns, kernels: kernels)
         matrix.packAll(from: b, rowStride: size.columns, transposed: false)
         for (bias, residual) in [(nil, nil), (bias, residual)] {
-          let c = try StrassenTests.product(a, size, matrix, bias: bias, residual: residual, threads: 2, twice: true)
+          let c = try StrassenTests.product(a, size, matrix, bias: bias, residual: residual, threads: 2, by: .twice)
           let expected = StrassenTests.expected(a, b, size, bias: bias, residual: residual)
           #expect(StrassenTests.error(c, expected) < Self.tolerance, "\(kernels.name) \(size)")
         }
@@ -51,10 +51,10 @@ import Testing
         let a = sequence(size.rows * size.depth, seed: 5)
         let matrix = try PackedMatrix(depth: size.depth, columns: size.columns, kernels: kernels)
         matrix.packAll(from: sequence(size.depth * size.columns, seed: 6), rowStride: size.columns, transposed: false)
-        let once = try StrassenTests.product(a, size, matrix, bias: nil, residual: nil, threads: 1, twice: true)
+        let once = try StrassenTests.product(a, size, matrix, bias: nil, residual: nil, threads: 1, by: .twice)
         for threads in [2, 3, 5] {
           #expect(
-            try StrassenTests.product(a, size, matrix, bias: nil, residual: nil, threads: threads, twice: true) == once)
+            try StrassenTests.product(a, size, matrix, bias: nil, residual: nil, threads: threads, by: .twice) == once)
         }
       }
     }
@@ -73,8 +73,8 @@ import Testing
     plain.packAll(from: b, rowStride: size.columns, transposed: false)
     let a = sequence(size.rows * size.depth, seed: 3)
     #expect(
-      try StrassenTests.product(a, size, stored, bias: nil, residual: nil, threads: 2, twice: true)
-        == StrassenTests.product(a, size, plain, bias: nil, residual: nil, threads: 2, twice: true))
+      try StrassenTests.product(a, size, stored, bias: nil, residual: nil, threads: 2, by: .twice)
+        == StrassenTests.product(a, size, plain, bias: nil, residual: nil, threads: 2, by: .twice))
   }
 
   /// What is not finite stays in its group of 256 rows; the rows of the other quarters show that operators take two levels.
@@ -110,7 +110,7 @@ import Testing
   @Test func otherSizesTakeOneLevel() throws {
     let kernels = Kernels.current
     func twice(_ rows: Int, _ depth: Int, _ pairs: Int) -> Bool? {
-      StrassenLevels(rows: rows, depth: depth, pairs: pairs, threads: 2, kernels: kernels).map { $0.two != nil }
+      StrassenTests.levels(rows, depth, 2 * pairs * kernels.gemm.tileColumns, inPlace: true).map { $0.twice != nil }
     }
     #expect(twice(512, 1280, 20) == (kernels.strassenTwice != nil))
     for (rows, depth, pairs) in [(500, 1280, 20), (512, 1270, 20), (512, 1280, 19), (512, 640, 20), (512, 1280, 10)] {

@@ -41,16 +41,6 @@ struct MatMulGegluOperator: Operator {
     MatrixProduct.blockRowLimit(kernels) * kernels.gemm.tileColumns
   }
 
-  /// Nil where the plain products are expected to be faster.
-  private static func strassenLevels(
-    rows: Int, depth: Int, columns: Int, threads: Int, _ format: ElementFormat, _ kernels: KernelTable
-  ) -> StrassenLevels? {
-    guard format == .float32 else { return nil }
-    return StrassenLevels(
-      rows: rows, depth: depth, pairs: PackedMatrix.panelCount(columns, kernels), threads: threads, kernels: kernels,
-      inOneBlock: true)
-  }
-
   /// Rows of A that a thread holds packed for all of K, in whole tiles; 0 where K is too long for one.
   private static func heldRows(words: Int, _ kernels: KernelTable) -> Int {
     let g = kernels.gemm
@@ -61,14 +51,15 @@ struct MatMulGegluOperator: Operator {
     let kernels = Kernels.current
     guard let (rows, k, n) = try? sizes(inputs) else { return 0 }
     let format = packed?.value.format ?? .float32
-    let slots: Int
-    if let levels = Self.strassenLevels(rows: rows, depth: k, columns: n, threads: threads, format, kernels) {
-      slots = levels.scratchByteCount
-    } else if Self.heldRows(words: format.words(k), kernels) == 0 {
-      slots = MatrixProduct.scratchByteCount(
+    var slots =
+      Self.heldRows(words: format.words(k), kernels) == 0
+      ? MatrixProduct.scratchByteCount(
         rows: rows, depth: k, columns: n, format: format, threads: threads, kernels)
-    } else {
-      slots = ScratchMemory.byteCount(floats: max(1, threads) * Self.slotFloatCount(kernels))
+      : ScratchMemory.byteCount(floats: max(1, threads) * Self.slotFloatCount(kernels))
+    if format == .float32 {
+      slots = StrassenLevels.scratchByteCount(
+        rows: rows, depth: k, pairs: PackedMatrix.panelCount(n, kernels), threads: threads, kernels: kernels,
+        inOneBlock: true, plain: slots)
     }
     guard packed == nil else { return slots }
     return slots + 2 * ScratchMemory.byteCount(floats: PackedMatrix.floatCount(depth: k, columns: n, kernels))
@@ -109,8 +100,10 @@ struct MatMulGegluOperator: Operator {
     }
     let rows = y.count / n
     let source = MatrixRows(a: a.floats, stride: value.depth, depth: value.depth, kernels: kernels)
-    if let levels = Self.strassenLevels(
-      rows: rows, depth: value.depth, columns: n, threads: slots, value.format, kernels)
+    if value.format == .float32,
+      let levels = StrassenLevels(
+        rows: rows, depth: value.depth, pairs: value.panelCount, threads: slots, kernels: kernels, inPlace: true,
+        isHalf: value.isHalf || gate.isHalf, inOneBlock: true)
     {
       return try levels.run(
         context: context, scratch: &scratch, source,

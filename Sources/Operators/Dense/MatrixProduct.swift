@@ -39,17 +39,16 @@ struct MatrixProduct {
   static func scratchByteCount(
     rows: Int, depth: Int, columns: Int, format: ElementFormat, threads: Int, _ kernels: KernelTable
   ) -> Int {
-    if format == .float32,
-      let levels = strassenLevels(rows: rows, depth: depth, columns: columns, threads: threads, kernels)
-    {
-      return levels.scratchByteCount
-    }
     let words = format.words(depth)
+    let panels = PackedMatrix.panelCount(columns, kernels)
     let partition = Partition(
-      rows: rows, depth: words, panels: PackedMatrix.panelCount(columns, kernels), threads: max(1, threads),
-      kernels: kernels, mayPackAhead: true)
-    return ScratchMemory.byteCount(floats: max(1, threads) * slotFloatCount(kernels))
+      rows: rows, depth: words, panels: panels, threads: max(1, threads), kernels: kernels, mayPackAhead: true)
+    let plain =
+      ScratchMemory.byteCount(floats: max(1, threads) * slotFloatCount(kernels))
       + (partition.packsAhead ? ScratchMemory.byteCount(floats: partition.aheadFloatCount(kernels)) : 0)
+    guard format == .float32, panels.isMultiple(of: 2) else { return plain }
+    return StrassenLevels.scratchByteCount(
+      rows: rows, depth: depth, pairs: panels / 2, threads: threads, kernels: kernels, plain: plain)
   }
 
   /// The same where a float32 B is packed at run time.
@@ -62,9 +61,10 @@ struct MatrixProduct {
 
   func run(context: RunContext, scratch: inout ScratchMemory, _ source: some RowSource) throws {
     guard rows > 0, b.columns > 0 else { return }
-    if b.format == .float32,
-      let levels = Self.strassenLevels(
-        rows: rows, depth: b.depth, columns: b.columns, threads: context.pool.threads, kernels)
+    if b.format == .float32, b.panelCount.isMultiple(of: 2),
+      let levels = StrassenLevels(
+        rows: rows, depth: b.depth, pairs: b.panelCount / 2, threads: context.pool.threads, kernels: kernels,
+        inPlace: source.place(0) != nil, isHalf: b.isHalf)
     {
       return try levels.run(
         context: context, scratch: &scratch, source, self, left: b, right: b, step: 2, firstRight: 1)

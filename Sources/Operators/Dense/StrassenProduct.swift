@@ -264,15 +264,6 @@ protocol StrassenResults {
 }
 
 extension MatrixProduct: StrassenResults {
-  /// Nil where the plain product is expected to be faster.
-  static func strassenLevels(
-    rows: Int, depth: Int, columns: Int, threads: Int, _ kernels: KernelTable
-  ) -> StrassenLevels? {
-    let panels = PackedMatrix.panelCount(columns, kernels)
-    guard panels % 2 == 0 else { return nil }
-    return StrassenLevels(rows: rows, depth: depth, pairs: panels / 2, threads: threads, kernels: kernels)
-  }
-
   func take(
     _ place: StrassenPlace, _ products: UnsafePointer<Float>, distance: Int, scratch: UnsafeMutablePointer<Float>
   ) {

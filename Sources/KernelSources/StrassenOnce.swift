@@ -1,0 +1,114 @@
+#if KERNELS_AVX512
+  internal import CSIMD
+
+  // The kernels of `StrassenOnceKernels`.
+
+  /// Longest K of a product, and the distance of a left factor's rows: constants, as `rowStride`.
+  @inline(__always) var onceDepth: Int { 336 }
+  @inline(__always) var onceStride: Int { onceDepth &+ 16 }
+  /// Rows of the smaller tile.
+  @inline(__always) var onceLastRows: Int { 8 }
+
+  extension RegisterTile {
+    /// += A · B. `next`: rows of A that are multiplied after these; `beside` is called once per `lineFloats` of depth.
+    @inline(__always)
+    fileprivate mutating func multiply(
+      _ rows: Int, _ depth: Int, _ a: In, _ next: In, _ b: In, _ beside: () -> Void
+    ) {
+      /// Words by which B is asked for ahead: it lies in the second-level cache.
+      let reach = 12
+      var pa = a
+      var pb = b
+      var pn = next
+      var k = depth
+      while k > 0 {
+        var line = pn
+        pn += lineFloats
+        beside()
+        var i = min(k, lineFloats)
+        k &-= i
+        while i > 0 {
+          multiplyWord(pa, onceStride, csimd_load(pb), csimd_load(pb + lanes), rows: rows) { csimd_fma($0, $1, $2) }
+          csimd_prefetch(line)
+          csimd_prefetch(pb + reach &* tileColumns)
+          csimd_prefetch(pb + (reach &* tileColumns &+ lineFloats))
+          line += onceStride
+          pa += 1
+          pb += tileColumns
+          i &-= 1
+        }
+      }
+    }
+  }
+
+  /// Seven products in the order of `strassenTiles`. `scratch`: two register tiles. `put(part, tile, f)`: quarter `part` of C is `f`
+  /// of every vector of the tile and of its place.
+  @inline(__always)
+  func strassenOnce(
+    _ rows: Int, _ depth: Int, _ a: In, _ aDistance: Int, _ b11: In, _ b21: In, _ b22: In, _ sums: In, _ scratch: Out,
+    _ next: In, _ beside: () -> Void, put: (_ part: Int, _ tile: RegisterTile, _ f: (V, Int, Int) -> V) -> Void
+  ) {
+    let factor = depth &* tileColumns
+    let (first, second) = (scratch, scratch + tileRows &* tileColumns)
+    var tile = RegisterTile()
+    // P1, and P1 + P2.
+    tile.multiply(rows, depth, a, a + aDistance, b11, beside)
+    tile.store(first, tileColumns, rows: rows)
+    tile.multiply(rows, depth, a + aDistance, a + 5 &* aDistance, b21, beside)
+    put(0, tile) { sum, _, _ in sum }
+    // P1 + P6, that + P7, and that − P4.
+    tile.load(first, tileColumns, rows: rows)
+    tile.multiply(rows, depth, a + 5 &* aDistance, a + 6 &* aDistance, sums + 2 &* factor, beside)
+    tile.store(first, tileColumns, rows: rows)
+    tile.multiply(rows, depth, a + 6 &* aDistance, a + 3 &* aDistance, sums + 3 &* factor, beside)
+    tile.store(second, tileColumns, rows: rows)
+    tile.combine(second, tileColumns, rows: rows) { csimd_splat(0) - $1 }
+    tile.multiply(rows, depth, a + 3 &* aDistance, a + 4 &* aDistance, sums, beside)
+    put(2, tile) { sum, _, _ in csimd_splat(0) - sum }
+    // P5, that + P1 + P6 + P7, and P5 + P1 + P6 + P3.
+    tile = RegisterTile()
+    tile.multiply(rows, depth, a + 4 &* aDistance, a + 2 &* aDistance, sums + factor, beside)
+    put(3, tile) { $0 + csimd_load(second + ($1 &* tileColumns &+ $2)) }
+    tile.add(first, tileColumns, rows: rows)
+    tile.multiply(rows, depth, a + 2 &* aDistance, next, b22, beside)
+    put(1, tile) { sum, _, _ in sum }
+  }
+
+  @inline(__always)
+  private func strassenOnce(
+    _ rows: Int, _ depth: Int, _ a: In, _ aDistance: Int, _ b11: In, _ b21: In, _ b22: In, _ sums: In,
+    _ results: Out, _ distance: Int, _ scratch: Out, _ next: In, _ first: RowsAhead, _ second: RowsAhead
+  ) {
+    let steps = 7 &* ((depth &+ lineFloats &- 1) / lineFloats)
+    var firstShare = first.share(0, 2 &* rows, steps: steps)
+    var secondShare = second.share(0, 2 &* rows, steps: steps)
+    strassenOnce(rows, depth, a, aDistance, b11, b21, b22, sums, scratch, next) {
+      firstShare.fetch()
+      secondShare.fetch()
+    } put: { part, tile, f in
+      tile.store(results + part &* distance, tileColumns, rows: rows, f)
+    }
+  }
+
+  func strassenOnceMultiply(
+    _ depth: Int, _ a: In, _ aDistance: Int, _ b11: In, _ b21: In, _ b22: In, _ sums: In, _ results: Out,
+    _ distance: Int, _ scratch: Out, _ next: In, _ first: In?, _ firstStride: Int, _ firstLines: Int, _ second: In?,
+    _ secondStride: Int, _ secondLines: Int
+  ) {
+    strassenOnce(
+      tileRows, depth, a, aDistance, b11, b21, b22, sums, results, distance, scratch, next,
+      RowsAhead(address: first, stride: firstStride, lines: firstLines),
+      RowsAhead(address: second, stride: secondStride, lines: secondLines))
+  }
+
+  func strassenOnceMultiplyLast(
+    _ depth: Int, _ a: In, _ aDistance: Int, _ b11: In, _ b21: In, _ b22: In, _ sums: In, _ results: Out,
+    _ distance: Int, _ scratch: Out, _ next: In, _ first: In?, _ firstStride: Int, _ firstLines: Int, _ second: In?,
+    _ secondStride: Int, _ secondLines: Int
+  ) {
+    strassenOnce(
+      onceLastRows, depth, a, aDistance, b11, b21, b22, sums, results, distance, scratch, next,
+      RowsAhead(address: first, stride: firstStride, lines: firstLines),
+      RowsAhead(address: second, stride: secondStride, lines: secondLines))
+  }
+#endif

@@ -1,0 +1,111 @@
+import Glibc
+import Graph
+import KernelTable
+import Kernels
+import Support
+import Testing
+
+@testable import Operators
+
+/// Products by one level of Strassen's algorithm on register tiles against sums in Double.
+@Suite struct StrassenOnceTests {
+  /// Relative to the largest result, as with `StrassenProduct`.
+  private static let tolerance = 3e-6
+
+  private typealias Case = StrassenTests.Case
+
+  /// Several groups and ranges of pairs, one and several blocks of K of unequal size, a last panel that is partly there.
+  private static func cases(_ kernels: KernelTable) -> [Case] {
+    let tile = kernels.gemm.tileColumns
+    return [
+      Case(rows: 256, depth: 32, columns: 2 * tile), Case(rows: 512, depth: 320, columns: 10 * tile - 3),
+      Case(rows: 256, depth: 704, columns: 4 * tile - tile / 2 - 1), Case(rows: 768, depth: 1248, columns: 16 * tile),
+      Case(rows: 256, depth: 2752, columns: 6 * tile),
+    ]
+  }
+
+  private static var tables: [KernelTable] { Kernels.supported.filter { $0.strassenOnce != nil } }
+
+  @Test func equalsSumsInDouble() throws {
+    for kernels in Self.tables {
+      for size in Self.cases(kernels) {
+        let a = sequence(size.rows * size.depth, seed: 1)
+        let b = sequence(size.depth * size.columns, seed: 2)
+        let bias = sequence(size.columns, seed: 3)
+        let residual = sequence(size.rows * size.columns, seed: 4)
+        let matrix = try PackedMatrix(depth: size.depth, columns: size.columns, kernels: kernels)
+        matrix.packAll(from: b, rowStride: size.columns, transposed: false)
+        for (bias, residual) in [(nil, nil), (bias, residual)] {
+          let c = try StrassenTests.product(a, size, matrix, bias: bias, residual: residual, threads: 2, by: .once)
+          let expected = StrassenTests.expected(a, b, size, bias: bias, residual: residual)
+          #expect(StrassenTests.error(c, expected) < Self.tolerance, "\(kernels.name) \(size)")
+        }
+      }
+    }
+  }
+
+  /// Which thread makes what depends on the threads, what is summed with what does not.
+  @Test func isTheSameForAnyNumberOfThreads() throws {
+    for kernels in Self.tables {
+      for size in Self.cases(kernels) {
+        let a = sequence(size.rows * size.depth, seed: 5)
+        let matrix = try PackedMatrix(depth: size.depth, columns: size.columns, kernels: kernels)
+        matrix.packAll(from: sequence(size.depth * size.columns, seed: 6), rowStride: size.columns, transposed: false)
+        let alone = try StrassenTests.product(a, size, matrix, bias: nil, residual: nil, threads: 1, by: .once)
+        for threads in [2, 3, 5] {
+          #expect(
+            try StrassenTests.product(a, size, matrix, bias: nil, residual: nil, threads: threads, by: .once) == alone)
+        }
+      }
+    }
+  }
+
+  /// What is not finite stays in its tile of 24 rows, the last of a group of 16; its partner shows that operators take this way.
+  @Test func operatorsUseIt() throws {
+    let kernels = Kernels.current
+    guard kernels.strassenOnce != nil else { return }
+    let tile = kernels.gemm.tileColumns
+    let (rows, depth, columns) = (512, 320, 10 * tile)
+    var a = sequence(rows * depth, seed: 1)
+    let b = sequence(depth * columns, seed: 2, range: 0.05)
+    let w = try Tensor(b, [depth, columns])
+    let product: [Float] = try DenseRunner(type: "MatMulBias").run([Tensor(a, [1, rows, depth]), w, nil])[0].values()
+    let size = Case(rows: rows, depth: depth, columns: columns)
+    let expected = StrassenTests.expected(a, b, size, bias: nil, residual: nil)
+    #expect(StrassenTests.error(product, expected) < Self.tolerance)
+    let gated: [Float] = try DenseRunner(type: "MatMulGeglu").run([Tensor(a, [1, rows, depth]), w, nil])[0].values()
+    let n = columns / 2
+    let gates = (0..<rows * n).map { i -> Double in
+      let (row, column) = i.quotientAndRemainder(dividingBy: n)
+      let gate = expected[row * columns + n + column]
+      return expected[row * columns + column] * gate * 0.5 * Glibc.erfc(-gate / 2.0.squareRoot())
+    }
+    // A product of two results.
+    #expect(StrassenTests.error(gated, gates) < 2 * Self.tolerance)
+    (a[(256 + 3) * depth], a[(256 + 241) * depth]) = (.nan, .nan)
+    for (type, width) in [("MatMulBias", columns), ("MatMulGeglu", n)] {
+      let y: [Float] = try DenseRunner(type: type).run([Tensor(a, [1, rows, depth]), w, nil])[0].values()
+      let spoiled = Set((0..<rows).filter { y[$0 * width].isNaN })
+      let (partners, tiles) = ([259, 271, 497, 505], [256..<280, 496..<512])
+      #expect(spoiled.isSuperset(of: partners), "\(type) \(spoiled)")
+      #expect(spoiled.allSatisfy { row in tiles.contains { $0.contains(row) } }, "\(type) \(spoiled)")
+    }
+  }
+
+  @Test func otherSizesTakeOtherWays() throws {
+    let kernels = Kernels.current
+    let tile = kernels.gemm.tileColumns
+    func once(_ rows: Int, _ depth: Int, _ panels: Int, inPlace: Bool = true, isHalf: Bool = false) -> Bool {
+      StrassenTests.levels(rows, depth, panels * tile, inPlace: inPlace, isHalf: isHalf)?.once != nil
+    }
+    #expect(once(512, 320, 10) == (kernels.strassenOnce != nil))
+    #expect(!once(512, 320, 10, inPlace: false) && !once(512, 320, 10, isHalf: true))
+    for (rows, depth, panels) in [
+      (500, 320, 10), (256, 320, 10), (512, 310, 10), (512, 192, 10), (512, 2560, 10), (512, 320, 6), (512, 1280, 40),
+    ] {
+      #expect(!once(rows, depth, panels), "\(rows) \(depth) \(panels)")
+    }
+    // Nothing at all where rows are few and so are terms.
+    #expect(StrassenTests.levels(512, 320, 10 * tile, inPlace: false) == nil)
+  }
+}
