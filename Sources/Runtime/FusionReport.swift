@@ -71,9 +71,7 @@ extension Specialization {
     }
     let executor = EagerExecutor(pool: ThreadPool(threads: 1), checkCancelled: {})
     var fused = try Specialization.specialize(graph, inputs: infos, executor: executor).graph
-    FusionPasses.apply(to: &fused)
-    LayoutPass.apply(to: &fused)
-    ReducedPrecisionPass.apply(precision, to: &fused)
+    FusionPasses.apply(to: &fused, precision: precision)
     return try Specialization.specialize(fused, inputs: infos, executor: executor)
   }
 }

@@ -3,8 +3,16 @@
 /// All of them expect a graph whose values carry inferred fixed shapes and whose constants are folded, and leave anything
 /// that does not match exactly as it is. Only float32 is fused: reduced types are converted before planning.
 package enum FusionPasses {
+  /// Everything that a graph goes through before its operators are made.
+  package static func apply(to graph: inout Graph, precision: Precision) {
+    fuse(&graph)
+    LayoutPass.apply(to: &graph)
+    ReducedPrecisionPass.apply(precision, to: &graph)
+    if precision == .float32 { ProductGrouping.apply(to: &graph) }
+  }
+
   /// In this order: later patterns contain earlier ones (GroupNorm + SiLU, projection + GELU).
-  package static func apply(to graph: inout Graph) {
+  private static func fuse(_ graph: inout Graph) {
     graph = SimplifyPass.apply(graph)
     graph = ActivationFusion.apply(graph)
     graph = LayerNormFusion.apply(graph)

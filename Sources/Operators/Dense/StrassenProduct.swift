@@ -239,7 +239,7 @@ struct StrassenProduct {
 
 /// Where products of `StrassenProduct` belong.
 struct StrassenPlace {
-  let pair: Int
+  var pair: Int
   /// The first row of the upper and the lower quarters, and how many they have.
   let start: Int
   let lowerStart: Int

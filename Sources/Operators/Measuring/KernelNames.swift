@@ -26,6 +26,10 @@ extension MatMulOperator {
   }
 }
 
+extension MatMulGroupOperator {
+  func kernelName(for inputs: [ValueInfo?]) -> String? { "packed weights" }
+}
+
 extension GemmOperator {
   func kernelName(for inputs: [ValueInfo?]) -> String? {
     packed.map { "packed weights" + $0.format.suffix } ?? "packed per run"

@@ -13,6 +13,7 @@ package func multiplyAccumulates(of node: Node, inputs: [ValueInfo?], output: [I
   case ("", "MatMul"), ("", "MatMulInteger"), ("", "QLinearMatMul"), ("adadiff", "MatMulBias"):
     factors = output + a.suffix(1)
   case ("adadiff", "MatMulGeglu"): factors = output + a.suffix(1) + [2]
+  case ("adadiff", "MatMulGroup"): factors = output + a.suffix(1) + [inputs.count - 1]
   case ("", "Gemm"):
     if case .int(1)? = node.attributes["transA"] {
       factors = output + a.prefix(1)

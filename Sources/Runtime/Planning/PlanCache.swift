@@ -83,9 +83,7 @@ final class PlanCache: @unchecked Sendable {
     var plain = try Specialization.specialize(source, inputs: infos, executor: executor).graph
     if !repeatedInputs.isEmpty { SharedHalvesPass.apply(to: &plain, inputs: repeatedInputs.map { source.inputs[$0] }) }
     var fused = plain
-    FusionPasses.apply(to: &fused)
-    LayoutPass.apply(to: &fused)
-    ReducedPrecisionPass.apply(precision, to: &fused)
+    FusionPasses.apply(to: &fused, precision: precision)
     // A fused operator may refuse what its parts can do; the plain graph is the answer then.
     do {
       let specialized = try Specialization.specialize(fused, inputs: infos, executor: executor)

@@ -1,0 +1,34 @@
+/// Products of the same rows with two or three constant matrices of the same shape, as of queries, keys and values: one
+/// `adadiff:MatMulGroup`, whose rows are summed once for all of them where Strassen's algorithm is used.
+///
+/// For float32; the choice depends on the matrices alone, so that plans for other shapes share the packed weights.
+enum ProductGrouping {
+  /// Operators take at most so many matrices.
+  private static let limit = 3
+  /// Columns are whole pairs of panels on every instruction set.
+  private static let columnMultiple = 64
+
+  static func apply(to graph: inout Graph) {
+    struct Key: Hashable {
+      let rows: ValueID
+      let shape: [Int]
+    }
+    var groups: [Key: [Int]] = [:]
+    for (index, node) in graph.nodes.enumerated() {
+      guard node.isOperator("MatMul"), node.inputs.count == 2, let rows = node.inputs[0], graph.constants[rows] == nil,
+        let id = node.inputs[1], let matrix = graph.constants[id], matrix.type == .float32, matrix.rank == 2,
+        matrix.count > 0, matrix.shape[1].isMultiple(of: columnMultiple)
+      else { continue }
+      groups[Key(rows: rows, shape: matrix.shape), default: []].append(index)
+    }
+    var replaced: [Int: Node?] = [:]
+    for members in groups.values where (2...limit).contains(members.count) {
+      let nodes = members.map { graph.nodes[$0] }
+      for index in members { replaced[index] = .some(nil) }
+      replaced[members[0]] = Node(
+        name: nodes[0].name, operatorType: "MatMulGroup", domain: "adadiff", version: FusionPasses.version,
+        inputs: [nodes[0].inputs[0]] + nodes.map { $0.inputs[1] }, outputs: nodes.map { $0.outputs[0] })
+    }
+    graph.nodes = graph.nodes.enumerated().compactMap { index, node in replaced[index] ?? node }
+  }
+}

@@ -1,0 +1,49 @@
+import Testing
+
+@testable import Graph
+
+/// Products of the same rows become one node.
+@Suite struct ProductGroupingTests {
+  /// A graph of MatMul nodes: rows by name, shape of the matrix (nil: not a constant).
+  private func grouped(_ products: [(rows: String, matrix: [Int]?)]) throws -> Graph {
+    var graph = Graph(name: "")
+    var rows: [String: ValueID] = [:]
+    func value(_ name: String) -> ValueID {
+      graph.addValue(name: name, type: .tensor(.float32, shape: [.fixed(4), .fixed(8)]))
+    }
+    for (index, product) in products.enumerated() {
+      let a = rows[product.rows] ?? value(product.rows)
+      rows[product.rows] = a
+      let b = value("w\(index)")
+      if let shape = product.matrix { graph.constants[b] = try Tensor(type: .float32, shape: shape) }
+      let y = value("y\(index)")
+      graph.outputs.append(y)
+      graph.nodes.append(
+        Node(name: "n\(index)", operatorType: "MatMul", version: 13, inputs: [a, b], outputs: [y]))
+    }
+    graph.inputs = rows.values.sorted()
+    ProductGrouping.apply(to: &graph)
+    return graph
+  }
+
+  @Test func sameRowsAreOneProduct() throws {
+    let graph = try grouped([("x", [8, 64]), ("z", [8, 64]), ("x", [8, 64]), ("x", [8, 64]), ("z", [8, 64])])
+    #expect(graph.nodes.map(\.name) == ["n0", "n1"])
+    #expect(graph.nodes.allSatisfy { $0.isOperator("MatMulGroup", domain: "adadiff") })
+    func names(_ ids: [ValueID?]) -> [String] { ids.map { $0.map { graph.values[$0.index].name } ?? "" } }
+    #expect(names(graph.nodes[0].inputs) == ["x", "w0", "w2", "w3"])
+    #expect(names(graph.nodes[0].outputs) == ["y0", "y2", "y3"])
+    #expect(names(graph.nodes[1].inputs) == ["z", "w1", "w4"])
+  }
+
+  @Test func otherProductsStay() throws {
+    for products: [(rows: String, matrix: [Int]?)] in [
+      [("x", [8, 64])], [("x", [8, 64]), ("z", [8, 64])], [("x", [8, 64]), ("x", [8, 128])],
+      [("x", [8, 96]), ("x", [8, 96])], [("x", nil), ("x", [8, 64])],
+      Array(repeating: ("x", [8, 64]), count: 4),
+    ] {
+      let graph = try grouped(products)
+      #expect(graph.nodes.map(\.operatorType) == products.map { _ in "MatMul" })
+    }
+  }
+}
