@@ -10,67 +10,72 @@
   @inline(__always) var onceLastRows: Int { 8 }
 
   extension RegisterTile {
-    /// += A · B. `next`: rows of A that are multiplied after these; `beside` is called once per `lineFloats` of depth.
+    /// += A · B. `next`: rows of A that are multiplied later; `beside` is called once per `lineFloats` of depth. `inLines`, a
+    /// constant: A lies line by line (`StrassenTwiceKernels`), in the last-level cache, and not row by row in the second.
     @inline(__always)
     fileprivate mutating func multiply(
-      _ rows: Int, _ depth: Int, _ a: In, _ next: In, _ b: In, _ beside: () -> Void
+      _ rows: Int, _ depth: Int, _ a: In, _ next: In, _ b: In, _ inLines: Bool, _ beside: () -> Void
     ) {
       /// Words by which B is asked for ahead: it lies in the second-level cache.
       let reach = 12
+      let (rowDistance, lineDistance) = inLines ? (lineFloats, rows &* lineFloats) : (onceStride, lineFloats)
       var pa = a
       var pb = b
       var pn = next
       var k = depth
       while k > 0 {
         var line = pn
-        pn += lineFloats
+        pn += lineDistance
         beside()
         var i = min(k, lineFloats)
         k &-= i
         while i > 0 {
-          multiplyWord(pa, onceStride, csimd_load(pb), csimd_load(pb + lanes), rows: rows) { csimd_fma($0, $1, $2) }
-          csimd_prefetch(line)
+          multiplyWord(pa, rowDistance, csimd_load(pb), csimd_load(pb + lanes), rows: rows) { csimd_fma($0, $1, $2) }
+          if inLines { csimd_prefetch_far(line) } else { csimd_prefetch(line) }
           csimd_prefetch(pb + reach &* tileColumns)
           csimd_prefetch(pb + (reach &* tileColumns &+ lineFloats))
-          line += onceStride
+          line += rowDistance
           pa += 1
           pb += tileColumns
           i &-= 1
         }
+        if inLines { pa += lineDistance &- lineFloats }
       }
     }
   }
 
   /// Seven products in the order of `strassenTiles`. `scratch`: two register tiles. `put(part, tile, f)`: quarter `part` of C is `f`
-  /// of every vector of the tile and of its place.
+  /// of every vector of the tile and of its place. Left factors are asked for one product ahead, `inLines` two.
   @inline(__always)
   func strassenOnce(
     _ rows: Int, _ depth: Int, _ a: In, _ aDistance: Int, _ b11: In, _ b21: In, _ b22: In, _ sums: In, _ scratch: Out,
-    _ next: In, _ beside: () -> Void, put: (_ part: Int, _ tile: RegisterTile, _ f: (V, Int, Int) -> V) -> Void
+    _ next: In, inLines: Bool, _ beside: () -> Void,
+    put: (_ part: Int, _ tile: RegisterTile, _ f: (V, Int, Int) -> V) -> Void
   ) {
     let factor = depth &* tileColumns
     let (first, second) = (scratch, scratch + tileRows &* tileColumns)
+    @inline(__always) func left(_ index: Int) -> In { a + index &* aDistance }
     var tile = RegisterTile()
     // P1, and P1 + P2.
-    tile.multiply(rows, depth, a, a + aDistance, b11, beside)
+    tile.multiply(rows, depth, a, left(inLines ? 5 : 1), b11, inLines, beside)
     tile.store(first, tileColumns, rows: rows)
-    tile.multiply(rows, depth, a + aDistance, a + 5 &* aDistance, b21, beside)
+    tile.multiply(rows, depth, left(1), left(inLines ? 6 : 5), b21, inLines, beside)
     put(0, tile) { sum, _, _ in sum }
     // P1 + P6, that + P7, and that − P4.
     tile.load(first, tileColumns, rows: rows)
-    tile.multiply(rows, depth, a + 5 &* aDistance, a + 6 &* aDistance, sums + 2 &* factor, beside)
+    tile.multiply(rows, depth, left(5), left(inLines ? 3 : 6), sums + 2 &* factor, inLines, beside)
     tile.store(first, tileColumns, rows: rows)
-    tile.multiply(rows, depth, a + 6 &* aDistance, a + 3 &* aDistance, sums + 3 &* factor, beside)
+    tile.multiply(rows, depth, left(6), left(inLines ? 4 : 3), sums + 3 &* factor, inLines, beside)
     tile.store(second, tileColumns, rows: rows)
     tile.combine(second, tileColumns, rows: rows) { csimd_splat(0) - $1 }
-    tile.multiply(rows, depth, a + 3 &* aDistance, a + 4 &* aDistance, sums, beside)
+    tile.multiply(rows, depth, left(3), left(inLines ? 2 : 4), sums, inLines, beside)
     put(2, tile) { sum, _, _ in csimd_splat(0) - sum }
     // P5, that + P1 + P6 + P7, and P5 + P1 + P6 + P3.
     tile = RegisterTile()
-    tile.multiply(rows, depth, a + 4 &* aDistance, a + 2 &* aDistance, sums + factor, beside)
+    tile.multiply(rows, depth, left(4), inLines ? next : left(2), sums + factor, inLines, beside)
     put(3, tile) { $0 + csimd_load(second + ($1 &* tileColumns &+ $2)) }
     tile.add(first, tileColumns, rows: rows)
-    tile.multiply(rows, depth, a + 2 &* aDistance, next, b22, beside)
+    tile.multiply(rows, depth, left(2), inLines ? next + aDistance : next, b22, inLines, beside)
     put(1, tile) { sum, _, _ in sum }
   }
 
@@ -82,7 +87,7 @@
     let steps = 7 &* ((depth &+ lineFloats &- 1) / lineFloats)
     var firstShare = first.share(0, 2 &* rows, steps: steps)
     var secondShare = second.share(0, 2 &* rows, steps: steps)
-    strassenOnce(rows, depth, a, aDistance, b11, b21, b22, sums, scratch, next) {
+    strassenOnce(rows, depth, a, aDistance, b11, b21, b22, sums, scratch, next, inLines: false) {
       firstShare.fetch()
       secondShare.fetch()
     } put: { part, tile, f in

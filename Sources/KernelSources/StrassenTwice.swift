@@ -45,7 +45,7 @@
     let steps = 7 &* ((depth &+ lineFloats &- 1) / lineFloats)
     var lines = BAhead(
       address: ahead ?? next, lines: ahead == nil ? 0 : (aheadLines &+ steps &- 1) / steps, near: false)
-    strassenOnce(rows, depth, a, aDistance, b11, b21, b22, sums, scratch, next) {
+    strassenOnce(rows, depth, a, aDistance, b11, b21, b22, sums, scratch, next, inLines: true) {
       lines.fetch()
     } put: { part, tile, f in
       tile.store(out, tileColumns, rows: rows, f)
@@ -97,7 +97,8 @@
         let p = x + (row &* stride &+ i)
         let (y11, y12) = (outer(p), outer(p + depth))
         let (y21, y22) = (outer(p + innerLower), outer(p + (innerLower &+ depth)))
-        let to = factors + (row &* onceStride &+ i)
+        // i is a multiple of the line: so many lines of all rows lie before.
+        let to = factors + (row &* lineFloats &+ i &* rows)
         @inline(__always) func put(_ index: Int, _ x11: V, _ x12: V, _ x21: V, _ x22: V) {
           let f = leftFactors(x11, x12, x21, x22)
           let place = to + 7 &* index &* distance

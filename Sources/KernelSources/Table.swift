@@ -96,7 +96,7 @@ package func kernelTable() -> KernelTable {
       depthLimit: onceDepth, rowStride: onceStride, lastRows: onceLastRows, multiply: strassenOnceMultiply,
       multiplyLast: strassenOnceMultiplyLast)
     table.strassenTwice = StrassenTwiceKernels(
-      depthLimit: onceDepth, rowStride: onceStride, lastRows: onceLastRows, left: strassenTwiceLeft,
+      depthLimit: onceDepth, lastRows: onceLastRows, left: strassenTwiceLeft,
       multiply: strassenTwiceMultiply, multiplyLast: strassenTwiceMultiplyLast)
   #endif
   return table

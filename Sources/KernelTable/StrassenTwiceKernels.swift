@@ -1,14 +1,15 @@
 /// Two levels of Strassen's algorithm (`StrassenKernels`): each of the seven *outer* products by seven *inner* ones, whose sums
 /// are made as in `StrassenTileKernels`.
+///
+/// *Left factors* lie in tiles of tileRows or `lastRows` rows, each tile *line by line*: a cache line of its first row, of its second,
+/// …, the next line of its first row, …. They come from the last-level cache, which streams of memory as it lies reach fastest.
 package struct StrassenTwiceKernels: Sendable {
   /// Longest K of an inner product, a quarter of that of the whole.
   package var depthLimit: Int
-  /// Distance of the rows of a left factor.
-  package var rowStride: Int
   /// Rows of `multiplyLast`.
   package var lastRows: Int
-  /// `(rows, depth, x, stride, half, halfRows, factors, distance)`: the 49 left factors of `rows` rows at distance `stride`, the
-  /// first of the upper quarter of the upper half. Quarters of A, of quarters of `depth` columns (whole vectors), lie `half` columns
+  /// `(rows, depth, x, stride, half, halfRows, factors, distance)`: the 49 left factors of a tile of `rows` rows at distance `stride`,
+  /// the first of the upper quarter of the upper half. Quarters of A, of quarters of `depth` columns (whole vectors), lie `half` columns
   /// and `halfRows` rows apart. Inner factor i of outer factor o lies at (7 o + i) · `distance`.
   package var left:
     @convention(c) (Int, Int, UnsafePointer<Float>, Int, Int, Int, UnsafeMutablePointer<Float>, Int) -> Void
@@ -18,12 +19,11 @@ package struct StrassenTwiceKernels: Sendable {
   package var multiplyLast: StrassenTwiceKernel
 
   package init(
-    depthLimit: Int, rowStride: Int, lastRows: Int,
+    depthLimit: Int, lastRows: Int,
     left: @convention(c) (Int, Int, UnsafePointer<Float>, Int, Int, Int, UnsafeMutablePointer<Float>, Int) -> Void,
     multiply: StrassenTwiceKernel, multiplyLast: StrassenTwiceKernel
   ) {
     self.depthLimit = depthLimit
-    self.rowStride = rowStride
     self.lastRows = lastRows
     self.left = left
     self.multiply = multiply
@@ -37,7 +37,8 @@ package struct StrassenTwiceKernels: Sendable {
 /// `a`: the rows in the first inner left factor, the others `aDistance` floats from one another. Inner right factors, panels of
 /// `depth` rows, are those of `StrassenKernels.right`. `results`: five quarters of C of four parts each, all `distance` floats
 /// from one another, rows at tileColumns: P1 and what goes on from it, then C11, C12, C21, C22. Outer products come in the order 0,
-/// 1, 2, 4, 5, 3, 6; none needs zeros before. `scratch`: three register tiles. `next`: as in `PanelKernel`. `ahead`: memory of which
+/// 1, 2, 4, 5, 3, 6; none needs zeros before. `scratch`: three register tiles. `next`: as in `PanelKernel`, the first left factor of the tile
+/// that follows. `ahead`: memory of which
 /// so many cache lines are brought near; nil for none.
 package typealias StrassenTwiceKernel =
   @convention(c) (

@@ -50,22 +50,18 @@ struct StrassenTwice {
 
   // MARK: Left factors
 
-  /// Rows of each quarter that a task takes.
-  private static let packedRows = 8
-
   private func makeLeftFactors(
     _ groups: Range<Int>, _ block: Int, _ factors: UnsafeMutablePointer<Float>, context: RunContext,
     _ a: UnsafePointer<Float>, _ stride: Int
   ) throws {
-    let pieces = Plan.quarterRows / Self.packedRows
-    try runTasks(groups.count * pieces, slots: context.pool.threads, context: context) { _, task in
-      let (index, piece) = task.quotientAndRemainder(dividingBy: pieces)
-      let row = piece * Self.packedRows
-      let first = a + ((groups.lowerBound + index) * Plan.groupRows + row) * stride
+    let depth = plan.depth(ofBlock: block) / 2
+    try runTasks(groups.count * plan.tileCount, slots: context.pool.threads, context: context) { _, task in
+      let (index, tile) = task.quotientAndRemainder(dividingBy: plan.tileCount)
+      let rows = plan.rows(ofTile: tile)
+      let first = a + ((groups.lowerBound + index) * Plan.groupRows + rows.lowerBound) * stride
       plan.twice.left(
-        Self.packedRows, plan.depth(ofBlock: block) / 2, first + block * plan.blockDepth, stride, plan.half,
-        Plan.groupRows / 2, factors + index * Plan.squares * plan.leftDistance + row * plan.twice.rowStride,
-        plan.leftDistance)
+        rows.count, depth, first + block * plan.blockDepth, stride, plan.half, Plan.groupRows / 2,
+        factors + index * Plan.squares * plan.leftDistance + rows.lowerBound * depth, plan.leftDistance)
     }
   }
 
@@ -167,10 +163,10 @@ struct StrassenTwice {
         var row = 0
         while row < Plan.quarterRows {
           let height = plan.tileRows(at: row)
-          let a = start + row * plan.twice.rowStride
+          let a = start + row * depth
           let next: UnsafePointer<Float>
           if row + height < Plan.quarterRows {
-            next = a + height * plan.twice.rowStride
+            next = a + height * depth
           } else if index + 1 < groups.count {
             next = start + Plan.squares * plan.leftDistance
           } else {

@@ -68,6 +68,13 @@ struct StrassenTwicePlan {
     return count
   }
 
+  /// Of a quarter of a group.
+  func rows(ofTile tile: Int) -> Range<Int> {
+    var row = 0
+    for _ in 0..<tile { row += tileRows(at: row) }
+    return row..<row + tileRows(at: row)
+  }
+
   /// Columns of half of A in a block.
   func depth(ofBlock block: Int) -> Int { min(blockDepth, half - block * blockDepth) }
 
@@ -86,7 +93,7 @@ struct StrassenTwicePlan {
   // MARK: Memory
 
   /// Floats from left factor to left factor: a cache line more than its rows, so that not all fall into the same cache sets.
-  var leftDistance: Int { Self.quarterRows * twice.rowStride + lineFloats }
+  var leftDistance: Int { Self.quarterRows * blockDepth / 2 + lineFloats }
   /// Floats of one panel of half of K.
   var panelFloats: Int { blockDepth * kernels.gemm.tileColumns }
   /// Floats from part to part of the results.
