@@ -53,15 +53,7 @@ package struct GraphEditor {
   package func isGraphOutput(_ value: ValueID) -> Bool { isKept.indices.contains(value.index) && isKept[value.index] }
 
   /// Fixed shape as the planner inferred it.
-  package func shape(of value: ValueID?) -> [Int]? {
-    guard let value, case .tensor(_, let dimensions?) = graph.values[value.index].type else { return nil }
-    var shape: [Int] = []
-    for dimension in dimensions {
-      guard case .fixed(let size) = dimension else { return nil }
-      shape.append(size)
-    }
-    return shape
-  }
+  package func shape(of value: ValueID?) -> [Int]? { graph.fixedShape(of: value) }
 
   package func type(of value: ValueID?) -> DataType? {
     guard let value, case .tensor(let type, _) = graph.values[value.index].type else { return nil }
@@ -171,6 +163,17 @@ extension Attribute {
 }
 
 extension Graph {
+  /// The shape of a tensor, where it has a rank and every size is a number.
+  func fixedShape(of value: ValueID?) -> [Int]? {
+    guard let value, case .tensor(_, let dimensions?) = values[value.index].type else { return nil }
+    var shape: [Int] = []
+    for dimension in dimensions {
+      guard case .fixed(let size) = dimension else { return nil }
+      shape.append(size)
+    }
+    return shape
+  }
+
   /// Drops nodes none of whose outputs reach a graph output, and constants that nothing reads.
   package mutating func removeDeadNodes() {
     var needed = Set(outputs)

@@ -28,36 +28,13 @@ import Testing
 
   @Test func equalsSumsInDouble() throws {
     for kernels in Self.tables {
-      for size in Self.cases(kernels) {
-        let a = sequence(size.rows * size.depth, seed: 1)
-        let b = sequence(size.depth * size.columns, seed: 2)
-        let bias = sequence(size.columns, seed: 3)
-        let residual = sequence(size.rows * size.columns, seed: 4)
-        let matrix = try PackedMatrix(depth: size.depth, columns: size.columns, kernels: kernels)
-        matrix.packAll(from: b, rowStride: size.columns, transposed: false)
-        for (bias, residual) in [(nil, nil), (bias, residual)] {
-          let c = try StrassenTests.product(a, size, matrix, bias: bias, residual: residual, threads: 2, by: .once)
-          let expected = StrassenTests.expected(a, b, size, bias: bias, residual: residual)
-          #expect(StrassenTests.error(c, expected) < Self.tolerance, "\(kernels.name) \(size)")
-        }
-      }
+      try StrassenTests.expectSums(kernels, Self.cases(kernels), by: .once, tolerance: Self.tolerance)
     }
   }
 
   /// Which thread makes what depends on the threads, what is summed with what does not.
   @Test func isTheSameForAnyNumberOfThreads() throws {
-    for kernels in Self.tables {
-      for size in Self.cases(kernels) {
-        let a = sequence(size.rows * size.depth, seed: 5)
-        let matrix = try PackedMatrix(depth: size.depth, columns: size.columns, kernels: kernels)
-        matrix.packAll(from: sequence(size.depth * size.columns, seed: 6), rowStride: size.columns, transposed: false)
-        let alone = try StrassenTests.product(a, size, matrix, bias: nil, residual: nil, threads: 1, by: .once)
-        for threads in [2, 3, 5] {
-          #expect(
-            try StrassenTests.product(a, size, matrix, bias: nil, residual: nil, threads: threads, by: .once) == alone)
-        }
-      }
-    }
+    for kernels in Self.tables { try StrassenTests.expectSameForAnyThreads(kernels, Self.cases(kernels), by: .once) }
   }
 
   /// What is not finite stays in its tile of 24 rows, the last of a group of 16; its partner shows that operators take this way.

@@ -111,36 +111,43 @@ import Testing
     return zip(c, expected).reduce(0) { $1.0.isNaN ? .infinity : max($0, abs(Double($1.0) - $1.1) / scale) }
   }
 
+  static func expectSums(_ kernels: KernelTable, _ cases: [Case], by way: Way, tolerance: Double) throws {
+    for size in cases {
+      let a = sequence(size.rows * size.depth, seed: 1)
+      let b = sequence(size.depth * size.columns, seed: 2)
+      let bias = sequence(size.columns, seed: 3)
+      let residual = sequence(size.rows * size.columns, seed: 4)
+      let matrix = try PackedMatrix(depth: size.depth, columns: size.columns, kernels: kernels)
+      matrix.packAll(from: b, rowStride: size.columns, transposed: false)
+      for (bias, residual) in [(nil, nil), (bias, nil), (nil, residual), (bias, residual)] {
+        let c = try product(a, size, matrix, bias: bias, residual: residual, threads: 2, by: way)
+        let error = error(c, expected(a, b, size, bias: bias, residual: residual))
+        #expect(error < tolerance, "\(kernels.name) \(size)")
+      }
+    }
+  }
+
+  static func expectSameForAnyThreads(_ kernels: KernelTable, _ cases: [Case], by way: Way) throws {
+    for size in cases {
+      let a = sequence(size.rows * size.depth, seed: 5)
+      let matrix = try PackedMatrix(depth: size.depth, columns: size.columns, kernels: kernels)
+      matrix.packAll(from: sequence(size.depth * size.columns, seed: 6), rowStride: size.columns, transposed: false)
+      let alone = try product(a, size, matrix, bias: nil, residual: nil, threads: 1, by: way)
+      for threads in [2, 3, 5] {
+        #expect(try product(a, size, matrix, bias: nil, residual: nil, threads: threads, by: way) == alone)
+      }
+    }
+  }
+
   @Test func equalsSumsInDouble() throws {
     for kernels in Kernels.supported {
-      for size in Self.cases(kernels) {
-        let a = sequence(size.rows * size.depth, seed: 1)
-        let b = sequence(size.depth * size.columns, seed: 2)
-        let bias = sequence(size.columns, seed: 3)
-        let residual = sequence(size.rows * size.columns, seed: 4)
-        let matrix = try PackedMatrix(depth: size.depth, columns: size.columns, kernels: kernels)
-        matrix.packAll(from: b, rowStride: size.columns, transposed: false)
-        for (bias, residual) in [(nil, nil), (bias, nil), (nil, residual), (bias, residual)] {
-          let c = try Self.product(a, size, matrix, bias: bias, residual: residual, threads: 2)
-          let error = Self.error(c, Self.expected(a, b, size, bias: bias, residual: residual))
-          #expect(error < Self.tolerance, "\(kernels.name) \(size)")
-        }
-      }
+      try Self.expectSums(kernels, Self.cases(kernels), by: .product, tolerance: Self.tolerance)
     }
   }
 
   /// Rounds and tasks depend on the threads, what is summed with what does not.
   @Test func isTheSameForAnyNumberOfThreads() throws {
-    let kernels = Kernels.current
-    for size in Self.cases(kernels) {
-      let a = sequence(size.rows * size.depth, seed: 5)
-      let matrix = try PackedMatrix(depth: size.depth, columns: size.columns, kernels: kernels)
-      matrix.packAll(from: sequence(size.depth * size.columns, seed: 6), rowStride: size.columns, transposed: false)
-      let once = try Self.product(a, size, matrix, bias: nil, residual: nil, threads: 1)
-      for threads in [2, 3, 5] {
-        #expect(try Self.product(a, size, matrix, bias: nil, residual: nil, threads: threads) == once)
-      }
-    }
+    try Self.expectSameForAnyThreads(Kernels.current, Self.cases(Kernels.current), by: .product)
   }
 
   /// Float16 weights are widened to the same factors.

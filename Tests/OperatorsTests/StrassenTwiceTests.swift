@@ -28,36 +28,13 @@ import Testing
 
   @Test func equalsSumsInDouble() throws {
     for kernels in Self.tables {
-      for size in Self.cases(kernels) {
-        let a = sequence(size.rows * size.depth, seed: 1)
-        let b = sequence(size.depth * size.columns, seed: 2)
-        let bias = sequence(size.columns, seed: 3)
-        let residual = sequence(size.rows * size.columns, seed: 4)
-        let matrix = try PackedMatrix(depth: size.depth, columns: size.columns, kernels: kernels)
-        matrix.packAll(from: b, rowStride: size.columns, transposed: false)
-        for (bias, residual) in [(nil, nil), (bias, residual)] {
-          let c = try StrassenTests.product(a, size, matrix, bias: bias, residual: residual, threads: 2, by: .twice)
-          let expected = StrassenTests.expected(a, b, size, bias: bias, residual: residual)
-          #expect(StrassenTests.error(c, expected) < Self.tolerance, "\(kernels.name) \(size)")
-        }
-      }
+      try StrassenTests.expectSums(kernels, Self.cases(kernels), by: .twice, tolerance: Self.tolerance)
     }
   }
 
   /// Tasks depend on the threads, what is summed with what does not.
   @Test func isTheSameForAnyNumberOfThreads() throws {
-    for kernels in Self.tables {
-      for size in Self.cases(kernels) {
-        let a = sequence(size.rows * size.depth, seed: 5)
-        let matrix = try PackedMatrix(depth: size.depth, columns: size.columns, kernels: kernels)
-        matrix.packAll(from: sequence(size.depth * size.columns, seed: 6), rowStride: size.columns, transposed: false)
-        let once = try StrassenTests.product(a, size, matrix, bias: nil, residual: nil, threads: 1, by: .twice)
-        for threads in [2, 3, 5] {
-          #expect(
-            try StrassenTests.product(a, size, matrix, bias: nil, residual: nil, threads: threads, by: .twice) == once)
-        }
-      }
-    }
+    for kernels in Self.tables { try StrassenTests.expectSameForAnyThreads(kernels, Self.cases(kernels), by: .twice) }
   }
 
   /// Float16 weights are widened to the same factors.

@@ -42,15 +42,7 @@ package struct LayoutPass {
 
   func hasTwin(_ value: ValueID?) -> Bool { value.map { twins[$0] != nil } ?? false }
 
-  func shape(of value: ValueID?) -> [Int]? {
-    guard let value, case .tensor(_, let dimensions?) = graph.values[value.index].type else { return nil }
-    var shape: [Int] = []
-    for dimension in dimensions {
-      guard case .fixed(let size) = dimension else { return nil }
-      shape.append(size)
-    }
-    return shape
-  }
+  func shape(of value: ValueID?) -> [Int]? { graph.fixedShape(of: value) }
 
   func type(of value: ValueID?) -> DataType? {
     guard let value, case .tensor(let type, _) = graph.values[value.index].type else { return nil }

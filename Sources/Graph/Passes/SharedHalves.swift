@@ -16,15 +16,7 @@ struct SharedHalves {
 
   // MARK: Values
 
-  func shape(of value: ValueID?) -> [Int]? {
-    guard let value, case .tensor(_, let dimensions?) = graph.values[value.index].type else { return nil }
-    var shape: [Int] = []
-    for dimension in dimensions {
-      guard case .fixed(let size) = dimension else { return nil }
-      shape.append(size)
-    }
-    return shape
-  }
+  func shape(of value: ValueID?) -> [Int]? { graph.fixedShape(of: value) }
 
   static func halved(_ shape: [Int]) -> [Int] { [shape[0] / 2] + shape.dropFirst() }
 
