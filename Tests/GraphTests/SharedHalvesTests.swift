@@ -70,6 +70,10 @@ import Testing
     }
     #expect(try halving("Softmax", [[2, 3]], to: [2, 3])?.slots == [0])
     #expect(try halving("Gather", [[2, 3], [2]], to: [2, 3]) == nil)
+    #expect(try halving("LayerNormalization", [[2, 3], [3]], to: [2, 3])?.slots == [0])
+    #expect(try halving("RMSNormalization", [[2, 3], [2, 3]], to: [2, 3]) == nil)
+    // Its indices count through the whole batch.
+    #expect(try halving("MaxPool", [[2, 3, 4, 4]], to: [2, 3, 2, 2]) == nil)
     #expect(try halving("Split", [[4, 3]], to: [2, 3]) == nil)
     #expect(
       try halving("Concat", [[2, 3], [2, 4]], shared: [0, 1], to: [2, 7], ["axis": .int(1)])?.slots == [0, 1])

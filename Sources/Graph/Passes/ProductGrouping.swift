@@ -1,5 +1,5 @@
 /// Products of the same rows with two or three constant matrices of the same shape, as of queries, keys and values: one
-/// `adadiff:MatMulGroup`, whose rows are summed once for all of them where Strassen's algorithm is used.
+/// `adadiff:MatMulGroup`, whose rows are summed once for all of them where they take two levels of Strassen's algorithm.
 ///
 /// For float32; the choice depends on the matrices alone, so that plans for other shapes share the packed weights.
 enum ProductGrouping {

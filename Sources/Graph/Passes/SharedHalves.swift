@@ -41,9 +41,8 @@ struct SharedHalves {
     else { return nil }
     switch node.operatorType {
     case "Sigmoid", "Tanh", "Relu", "LeakyRelu", "Elu", "Gelu", "HardSigmoid", "HardSwish", "Softplus", "Erf", "Sqrt",
-      "Exp",
-      "Log", "Abs", "Neg", "Reciprocal", "Sin", "Cos", "Cast", "Identity", "Clip", "Conv", "InstanceNormalization",
-      "GroupNormalization", "BatchNormalization", "AveragePool", "MaxPool", "GlobalAveragePool":
+      "Exp", "Log", "Abs", "Neg", "Reciprocal", "Sin", "Cos", "Cast", "Identity", "Clip", "Conv",
+      "InstanceNormalization", "GroupNormalization", "AveragePool", "GlobalAveragePool":
       return perItem(node, to)
     case "Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Where": return broadcast(node, to)
     case "MatMul": return product(node, to)
@@ -125,6 +124,9 @@ struct SharedHalves {
       case "Softmax" where node.version < 13: 1
       default: -1
       }
+    // A scale may have a value for every item.
+    let parameters = node.inputs.dropFirst().map { shape(of: $0) }
+    guard !parameters.contains(where: { $0?.count == rank && $0?.first == to[0] }) else { return nil }
     return isLater(axis(of: node, standard), rank) ? perItem(node, to) : nil
   }
 

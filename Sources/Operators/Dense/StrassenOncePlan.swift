@@ -14,6 +14,8 @@ struct StrassenOncePlan {
   let groups: Int
   /// Tiles of a task, all of one group.
   let taskTiles: Int
+  /// Tasks of a group and the same pairs.
+  private let piecesPerGroup: Int
   /// Pairs of a task.
   let taskPairs: Int
   private let threads: Int
@@ -53,7 +55,9 @@ struct StrassenOncePlan {
     blocks = max(1, (vectors + limit - 1) / limit)
     blockDepth = (vectors + blocks - 1) / blocks * vector
     let bytes = MemoryLayout<Float>.size * StrassenKernels.products
-    taskTiles = max(1, Self.leftByteLimit / max(1, bytes * kernels.gemm.tileRows * blockDepth))
+    let tiles = (Self.groupRows + 2 * kernels.gemm.tileRows - 1) / (2 * kernels.gemm.tileRows)
+    taskTiles = max(1, min(tiles, Self.leftByteLimit / max(1, bytes * kernels.gemm.tileRows * blockDepth)))
+    piecesPerGroup = (tiles + taskTiles - 1) / taskTiles
     let most = max(1, Self.rightByteLimit / max(1, bytes * kernels.gemm.tileColumns * half))
     let ranges = (pairs + most - 1) / most
     taskPairs = (pairs + ranges - 1) / ranges
@@ -66,8 +70,6 @@ struct StrassenOncePlan {
     Self.groupRows - row <= 2 * once.lastRows ? once.lastRows : kernels.gemm.tileRows
   }
 
-  private var groupTiles: Int { (Self.groupRows + 2 * kernels.gemm.tileRows - 1) / (2 * kernels.gemm.tileRows) }
-  private var piecesPerGroup: Int { (groupTiles + taskTiles - 1) / taskTiles }
   private var pieces: Int { groups * piecesPerGroup }
   private var ranges: Int { (pairs + taskPairs - 1) / taskPairs }
 
