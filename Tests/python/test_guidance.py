@@ -69,6 +69,17 @@ def test_guidance_interval(networks, pipeline, batching, start, stop):
     assert (made.report["guidance_start"], made.report["guidance_stop"]) == (start, stop)
 
 
+def test_what_both_halves_of_a_guided_batch_share_is_computed_once(pipeline):
+    options = {"steps": 3, "seed": 3, "guidance_scale": SCALE, "decode": False, "profile": True}
+
+    def operations(batching):
+        report = pipeline("a cat", guidance_batching=batching, **options).report
+        return sum(node["gflop"] for node in report["operators"])
+
+    # The same predictions in two calls compute everything twice.
+    assert 0 < operations("joint") < 0.999 * operations("separate")
+
+
 def test_skip_rules_begin_anew_where_guidance_ends(pipeline):
     options = {"steps": 12, "seed": 3, "guidance_scale": SCALE, "guidance_stop": 0.5, "scheduler": "ddim"}
     report = pipeline("a cat", skip="every:n=4", **options).report
