@@ -14,16 +14,18 @@ func kernelSettings(_ define: String, _ flags: [String]) -> [SwiftSetting] {
 
 #if arch(x86_64)
   let kernelModules: [Target.Dependency] = [
-    "KernelsAVX512", "KernelsAVX512Dot", "KernelsAVX2", "KernelsPortable",
+    "KernelsAVX512", "KernelsAVX512VNNI", "KernelsAVX512BF16", "KernelsAVX2", "KernelsPortable",
   ]
   let kernelTargets: [Target] = [
     .target(
       name: "KernelsAVX512", dependencies: ["CSIMD", "KernelTable"],
       swiftSettings: kernelSettings("KERNELS_AVX512", ["-Xcc", "-march=x86-64-v4"])),
     .target(
-      name: "KernelsAVX512Dot", dependencies: ["CSIMD", "KernelTable"],
-      swiftSettings: kernelSettings(
-        "KERNELS_AVX512", ["-march=x86-64-v4", "-mavx512bf16", "-mavx512vnni"].flatMap { ["-Xcc", $0] })),
+      name: "KernelsAVX512VNNI", dependencies: ["CSIMD", "KernelTable"],
+      swiftSettings: kernelSettings("KERNELS_AVX512", ["-march=x86-64-v4", "-mavx512vnni"].flatMap { ["-Xcc", $0] })),
+    .target(
+      name: "KernelsAVX512BF16", dependencies: ["CSIMD", "KernelTable"],
+      swiftSettings: kernelSettings("KERNELS_AVX512", ["-march=x86-64-v4", "-mavx512bf16"].flatMap { ["-Xcc", $0] })),
     .target(
       name: "KernelsAVX2", dependencies: ["CSIMD", "KernelTable"],
       swiftSettings: kernelSettings("KERNELS_AVX2", ["-Xcc", "-march=x86-64-v3"])),

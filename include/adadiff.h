@@ -47,7 +47,7 @@ ADADIFF_API const char *adadiff_version(void);
 ADADIFF_API int32_t adadiff_abi_version(void);
 
 /** A JSON object about this build and this machine, static:
- *  {"version", "abi_version", "isa", "precisions": […], "dot_products", "threads", "swift", "dependencies": {…}}. */
+ *  {"version", "abi_version", "isa", "precisions": […], "dot_products": […], "threads", "swift", "dependencies": {…}}. */
 ADADIFF_API const char *adadiff_build_info(void);
 
 /* ---------------------------------------------------------------------------------------------- status, errors */

@@ -1,13 +1,13 @@
 #!/bin/sh
-# Checks the objects of a build: AVX-512 registers occur only in KernelsAVX512 and KernelsAVX512Dot, AVX registers only
-# there and in KernelsAVX2, dot products of bfloat16 pairs and of bytes only in KernelsAVX512Dot, and these modules define
-# no weak symbol that another module could be linked to instead of its own.
+# Checks the objects of a build: AVX-512 registers occur only in the KernelsAVX512 modules, AVX registers only there and in
+# KernelsAVX2, dot products of bytes only in KernelsAVX512VNNI, of bfloat16 pairs only in KernelsAVX512BF16, and these
+# modules define no weak symbol that another module could be linked to instead of its own.
 #   scripts/check-isa.sh [BUILD_FOLDER]      (default: .build/release)
 set -eu
 build=${1:-.build/release}
 status=0
 
-dots() { objdump -d --no-show-raw-insn "$@" | grep -c -E "vdpbf16ps|vcvtne2?ps2bf16|vpdpbusds?|vpdpwssds?" || true; }
+instructions() { objdump -d --no-show-raw-insn "$@" | grep -c -E "$pattern" || true; }
 registers() { objdump -d --no-show-raw-insn "$@" | grep -c "%$register" || true; }
 
 for folder in "$build"/*.build; do
@@ -18,22 +18,27 @@ for folder in "$build"/*.build; do
     # shellcheck disable=SC2086
     count=$(registers $objects)
     case "$register:$module" in
-      zmm:KernelsAVX512 | ymm:KernelsAVX512 | zmm:KernelsAVX512Dot | ymm:KernelsAVX512Dot | ymm:KernelsAVX2)
+      *:KernelsAVX512* | ymm:KernelsAVX2)
         if [ "$count" -eq 0 ]; then echo "$module: no $register instruction: built without its flags?"; status=1; fi ;;
       *)
         if [ "$count" -ne 0 ]; then echo "$module: $count instructions with $register registers"; status=1; fi ;;
     esac
   done
-  # shellcheck disable=SC2086
-  count=$(dots $objects)
-  case "$module:$count" in
-    KernelsAVX512Dot:0) echo "$module: no dot product: built without its flags?"; status=1 ;;
-    KernelsAVX512Dot:*) ;;
-    *:0) ;;
-    *) echo "$module: $count dot products of pairs or bytes"; status=1 ;;
-  esac
+  for owner in KernelsAVX512VNNI KernelsAVX512BF16; do
+    case $owner in
+      KernelsAVX512VNNI) pattern="vpdpbusds?|vpdpwssds?" ;;
+      KernelsAVX512BF16) pattern="vdpbf16ps|vcvtne2?ps2bf16" ;;
+    esac
+    # shellcheck disable=SC2086
+    count=$(instructions $objects)
+    if [ "$module" = $owner ] && [ "$count" -eq 0 ]; then
+      echo "$module: no dot product: built without its flags?"; status=1
+    elif [ "$module" != $owner ] && [ "$count" -ne 0 ]; then
+      echo "$module: $count dot products of $owner"; status=1
+    fi
+  done
   case "$module" in
-    KernelsAVX512 | KernelsAVX512Dot | KernelsAVX2)
+    KernelsAVX512* | KernelsAVX2)
       # Symbols of the module's own name cannot collide; anything else weak could replace a baseline copy.
       # shellcheck disable=SC2086
       weak=$(nm --defined-only $objects | awk '$2 ~ /^[WVu]$/ { print $3 }' | sort -u |

@@ -29,9 +29,9 @@ bool csimd_has_avx512(void) {
          __builtin_cpu_supports("avx512cd") && csimd_has_avx2();
 }
 
-bool csimd_has_avx512_dot(void) {
-  return csimd_has_avx512() && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni");
-}
+bool csimd_has_avx512_vnni(void) { return csimd_has_avx512() && __builtin_cpu_supports("avx512vnni"); }
+
+bool csimd_has_avx512_bf16(void) { return csimd_has_avx512() && __builtin_cpu_supports("avx512bf16"); }
 
 bool csimd_has_avx2(void) {
   __builtin_cpu_init();
@@ -58,6 +58,7 @@ int csimd_amd_family(void) {
 #else
 bool csimd_has_avx512(void) { return false; }
 bool csimd_has_avx2(void) { return false; }
-bool csimd_has_avx512_dot(void) { return false; }
+bool csimd_has_avx512_vnni(void) { return false; }
+bool csimd_has_avx512_bf16(void) { return false; }
 int csimd_amd_family(void) { return 0; }
 #endif

@@ -59,7 +59,7 @@ package struct GemmShape: Sendable {
 /// Counts may be zero; pointers need no alignment; overlap only where a kernel says so. NaN and infinity propagate.
 /// Kernels of one instruction set are deterministic; between sets results differ in the last bits.
 package struct KernelTable: Sendable {
-  /// `avx512_bf16`, `avx512`, `avx2` or `portable`.
+  /// `avx512_bf16`, `avx512_vnni`, `avx512`, `avx2` or `portable`.
   package var name: StaticString
   package var gemm: GemmShape
 

@@ -23,8 +23,10 @@ package enum ElementFormat: Sendable {
 /// *Rows* are depth × tileColumns floats, as `KernelTable.packPanel` leaves them; in a panel, the elements of a word follow
 /// each other along K, zero beyond the depth.
 package struct NarrowKernels: Sendable {
-  /// Whether the machine multiplies pairs and bytes in one instruction.
-  package var hasDotProducts = false
+  /// Whether one instruction multiplies pairs of bfloat16, and does so faster than two multiply-adds.
+  package var multipliesPairs = false
+  /// Whether one instruction multiplies bytes.
+  package var multipliesBytes = false
   /// Two bfloat16 per word, sums in float32.
   package var pairPanel: PanelKernel
   /// Unsigned bytes of A times signed bytes of B; C holds 32-bit integers.
@@ -58,13 +60,18 @@ package struct NarrowKernels: Sendable {
       UnsafePointer<Float>?, UnsafePointer<Float>?, Int, Int32
     ) -> Void
 
+  /// The formats that have an instruction of their own.
+  package var dotProducts: [ElementFormat] {
+    (multipliesPairs ? [.bfloat16] : []) + (multipliesBytes ? [.int8] : [])
+  }
+
   /// Time of one word's step of a product in float32 multiply-adds: 1 with dot instructions; the others count
   /// instructions.
   package func stepCost(_ format: ElementFormat) -> Double {
     switch format {
     case .float32: 1
-    case .bfloat16: hasDotProducts ? 1 : 2.2
-    case .int8: hasDotProducts ? 1 : 3
+    case .bfloat16: multipliesPairs ? 1 : 2.2
+    case .int8: multipliesBytes ? 1 : 3
     }
   }
 

@@ -32,8 +32,9 @@ typedef float csimd_float_unaligned __attribute__((ext_vector_type(CSIMD_WIDTH),
 // Whether the machine and its operating system offer an instruction set (defined in csimd.c).
 bool csimd_has_avx512(void);
 bool csimd_has_avx2(void);
-// AVX-512 with dot products of bfloat16 pairs and of bytes (avx512_bf16, avx512_vnni).
-bool csimd_has_avx512_dot(void);
+// AVX-512 with dot products of bytes, and of bfloat16 pairs.
+bool csimd_has_avx512_vnni(void);
+bool csimd_has_avx512_bf16(void);
 // CPU vendor is AMD (or Hygon) and its family number; 0 for other vendors and other architectures.
 int csimd_amd_family(void);
 // CPUs in the calling thread's affinity mask; 0 when unknown.

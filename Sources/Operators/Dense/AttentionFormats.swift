@@ -12,9 +12,10 @@ struct AttentionFormats: Equatable {
 
   init() {}
 
-  /// What an attention with so many keys takes where a model asks for `format`.
-  init(_ format: ElementFormat, keys: Int) {
-    values = format == .int8 ? .bfloat16 : format
+  /// What an attention with so many keys takes where a model asks for `format`: bfloat16 only where it is multiplied faster.
+  init(_ format: ElementFormat, keys: Int, _ kernels: KernelTable) {
+    let format = format == .bfloat16 && !kernels.narrow.multipliesPairs ? .float32 : format
+    values = format == .int8 ? (kernels.narrow.multipliesPairs ? .bfloat16 : .float32) : format
     scores = keys < Self.leastKeysOfBytes ? values : format
   }
 }

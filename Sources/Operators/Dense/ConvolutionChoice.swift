@@ -5,7 +5,7 @@ import Kernels
 /// How a node's convolution would be computed on this machine, nil for other operators: what `inspect --fusions` prints.
 /// Weights that Winograd's transforms would spoil are found only when they are packed.
 package func algorithm(of node: Node, inputs: [ValueInfo?]) -> String? {
-  let format = (try? node.elementFormat()) ?? .float32
+  let format = WeightStorage((try? node.elementFormat()) ?? .float32, Kernels.current).format
   guard let shape = convolutionShape(of: node, inputs: inputs) else { return nil }
   return shape.algorithmName(nil, format) + (shape.isDepthwise ? "" : format.suffix)
 }

@@ -48,6 +48,8 @@ enum FilterBank: @unchecked Sendable {
       self = .depthwise(block, kernels)
       return
     }
+    let storage = WeightStorage(format, kernels)
+    let format = storage.format
     var matrices: [PackedMatrix] = []
     let channels = shape.groupIn
     let tile = kernels.gemm.tileColumns
@@ -72,7 +74,7 @@ enum FilterBank: @unchecked Sendable {
           target.update(from: rows + first * tile, count: count * tile)
         }
       }
-      matrices.append(try matrix.halved())
+      matrices.append(try matrix.halved(rounding: storage.roundsToFloat16))
     }
     withExtendedLifetime(block) {}
     if allowTransforms, WinogradConvolution.applies(to: shape),

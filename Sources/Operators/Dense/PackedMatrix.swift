@@ -149,30 +149,47 @@ struct PackedMatrix: @unchecked Sendable {
     format: ElementFormat
   ) throws(Failure) -> PackedMatrix {
     let kernels = Kernels.current
-    let matrix = try PackedMatrix(depth: depth, columns: columns, kernels: kernels, format: format)
+    let storage = WeightStorage(format, kernels)
+    let matrix = try PackedMatrix(depth: depth, columns: columns, kernels: kernels, format: storage.format)
     let scratch = try HeapBlock(byteCount: 4 * packingFloatCount(kernels))
     matrix.packAll(
       from: source, rowStride: rowStride, transposed: transposed,
       scratch: scratch.bytes.baseAddress?.assumingMemoryBound(to: Float.self))
-    return try matrix.halved()
+    return try matrix.halved(rounding: storage.roundsToFloat16)
   }
 
-  /// The same float32 matrix stored as float16, where every element is one and the machine reads them; else itself.
-  func halved() throws(Failure) -> PackedMatrix {
+  /// Largest relative error (of all elements together) of rounding to float16: the largest of one element in bfloat16.
+  private static let roundingLimit: Float = 1 / 512
+
+  /// The same float32 matrix stored as float16, where the machine reads them and every element is one, or, `rounding`,
+  /// all are close to one; else itself.
+  func halved(rounding: Bool = false) throws(Failure) -> PackedMatrix {
     guard format == .float32, kernels.half != nil, !isHalf else { return self }
     let count = panelCount * panelStride
     let piece = 1024
+    let check = try HeapBlock(byteCount: 6 * piece)
+    guard let again = check.bytes.baseAddress?.assumingMemoryBound(to: Float.self) else { return self }
+    /// Whether the piece is float16 already.
+    func isExact(_ first: Int, _ length: Int, _ halves: UnsafeMutablePointer<UInt16>) -> Bool {
+      kernels.toFloat16(panels + first, halves, length)
+      kernels.fromFloat16(halves, again, length)
+      return memcmp(panels + first, again, 4 * length) == 0
+    }
+    // The first piece decides for nearly all matrices, before memory is taken.
+    let trial = UnsafeMutableRawPointer(again + piece).assumingMemoryBound(to: UInt16.self)
+    guard rounding || isExact(0, min(piece, count), trial) else { return self }
     let block = try HeapBlock(byteCount: 2 * count)
-    let check = try HeapBlock(byteCount: 4 * piece)
-    guard let halves = block.bytes.baseAddress?.assumingMemoryBound(to: UInt16.self),
-      let again = check.bytes.baseAddress?.assumingMemoryBound(to: Float.self)
-    else { return self }
+    guard let halves = block.bytes.baseAddress?.assumingMemoryBound(to: UInt16.self) else { return self }
+    var (squares, errors) = (0.0, 0.0)
     for first in stride(from: 0, to: count, by: piece) {
       let length = min(piece, count - first)
-      kernels.toFloat16(panels + first, halves + first, length)
-      kernels.fromFloat16(halves + first, again, length)
-      guard memcmp(panels + first, again, 4 * length) == 0 else { return self }
+      guard !isExact(first, length, halves + first) else { continue }
+      guard rounding else { return self }
+      kernels.subtract(panels + first, again, again, length)
+      squares += kernels.squaredDeviations(panels + first, 0, length)
+      errors += kernels.squaredDeviations(again, 0, length)
     }
+    guard errors.isFinite, errors <= Double(Self.roundingLimit * Self.roundingLimit) * squares else { return self }
     return withExtendedLifetime(check) {
       PackedMatrix(
         depth: depth, columns: columns, kernels: kernels,

@@ -42,7 +42,7 @@ extension MatMulGegluOperator {
 
 extension FusedAttentionOperator {
   func kernelName(for inputs: [ValueInfo?]) -> String? {
-    let formats = AttentionFormats(format, keys: inputs.optionalInput(1)?.shape[1] ?? 0)
+    let formats = AttentionFormats(format, keys: inputs.optionalInput(1)?.shape[1] ?? 0, Kernels.current)
     return "blocked softmax" + formats.values.suffix + (formats.scores == .int8 ? ", int8 scores" : "")
   }
 }

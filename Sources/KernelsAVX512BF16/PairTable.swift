@@ -1,14 +1,12 @@
 internal import CSIMD
 package import KernelTable
 
-/// `table` with the products that the dot instructions of bfloat16 pairs and of bytes make faster. Call only on a machine
-/// that has both.
-package func withDotProducts(_ table: KernelTable) -> KernelTable {
+/// `table` with the products that the dot instruction of bfloat16 pairs makes faster. Call only on a machine that has it.
+package func withPairProducts(_ table: KernelTable) -> KernelTable {
   var result = table
   result.name = "avx512_bf16"
-  result.narrow.hasDotProducts = true
+  result.narrow.multipliesPairs = true
   result.narrow.pairPanel = pairPanel
-  result.narrow.bytePanel = bytePanel
   result.narrow.roundRow = roundRow
   result.narrow.packPairs = packPairs
   result.attention.softmaxPairs = softmaxPairs
