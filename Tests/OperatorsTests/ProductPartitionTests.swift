@@ -164,7 +164,8 @@ import Testing
   @Test(arguments: [(ElementFormat.float32, 1e-6), (.bfloat16, 8e-3), (.int8, 1.6e-2)])
   func longRowsArePackedFirst(_ format: ElementFormat, _ tolerance: Double) throws {
     let kernels = Kernels.current
-    let (rows, columns) = (77, 3 * kernels.gemm.tileColumns + 5)
+    let tile = kernels.gemm.tileColumns
+    let (rows, columns) = (77, 3 * tile + 5)
     let depth = format.elementsPerWord * kernels.gemm.blockDepth * 24 + 3
     let partition = MatrixProduct.Partition(
       rows: rows, depth: format.words(depth), panels: 4, threads: 2, kernels: kernels, mayPackAhead: true)
@@ -174,7 +175,7 @@ import Testing
     let matrix = try PackedMatrix.packed(b, depth: depth, columns: columns, rowStride: columns, format: format)
     let result = try Self.product(a, rows: rows, matrix, threads: 1)
     for threads in [2, 3, 8] { #expect(try Self.product(a, rows: rows, matrix, threads: threads) == result) }
-    for (row, column) in [(0, 0), (11, 31), (12, 32), (40, 60), (rows - 1, columns - 1)] {
+    for (row, column) in [(0, 0), (11, tile - 1), (12, tile), (40, 2 * tile - 4), (rows - 1, columns - 1)] {
       let terms = (0..<depth).map { Double(a[row * depth + $0]) * Double(b[$0 * columns + column]) }
       let sum = terms.reduce(0, +)
       let bound = tolerance * terms.reduce(0) { $0 + abs($1) }
