@@ -112,6 +112,9 @@ def test_info_and_lists(pipeline):
     assert "Conv" in adadiff.operators()
     assert "steps" in adadiff.options() and all(adadiff.options().values())
     assert adadiff.build_info()["version"] == adadiff.library_version() == adadiff.__version__
+    # What is multiplied by an instruction of its own is one of the precisions, and float32 is not.
+    information = adadiff.build_info()
+    assert set(information["dot_products"]) <= set(information["precisions"]) - {"float32"}
 
 
 def test_opening_reports_progress(pipeline_folder):
