@@ -251,7 +251,9 @@ typedef int32_t (*adadiff_score_callback)(adadiff_scoring *scoring, void *user);
  *    scope    name               type    meaning
  *    open     threads            int     threads of the pipeline or model, the caller's included; 0 = all allowed CPUs
  *    open     precision          string  of the large products: "float32" (default, also "fp32"), "bfloat16" (also "bf16"),
- *                                        "int8" (weights and activations as bytes; text encoder and decoder in bfloat16)
+ *                                        "int8" (weights and activations as bytes; text encoder and decoder in bfloat16).
+ *                                        Where the CPU multiplies bfloat16 no faster ("dot_products" of
+ *                                        adadiff_build_info), its weights are float16 and computed with in float32
  *    open     constant_inputs    string  of a model: names of inputs, separated by commas, that seldom change from run to run,
  *                                        such as the text features of a sampling loop ("encoder_hidden_states"). What
  *                                        depends on them alone is computed once, kept, and computed again when their
