@@ -79,4 +79,38 @@ import Testing
     #expect(saved == (2 * 2 + 2 * 3) * Self.size * Self.size)
     #expect(ReducedPrecisionPass.savedBytes(.float32, in: graph) == 0)
   }
+
+  /// A residual block between two products: of its 1×1 convolutions the one on the way past the normalisation stays above
+  /// int8, also where a Transpose lies before one of the readers.
+  @Test(arguments: [false, true]) func shortcutsStayAboveInt8(transposed: Bool) throws {
+    func weights(_ name: String) -> Proto {
+      Onnx.tensor(name, Onnx.float32, [Self.size, Self.size, 1, 1], floats: Self.weights(1))
+    }
+    let ones = [Float](repeating: 1, count: Self.size)
+    var nodes = [
+      Onnx.node("Conv", ["x", "first"], ["h"]),
+      Onnx.node("InstanceNormalization", [transposed ? "t" : "h", "scale", "bias"], ["normal"]),
+      Onnx.node("Conv", ["normal", "inner"], ["a"]), Onnx.node("Conv", ["h", "shortcut"], ["b"]),
+      Onnx.node("Add", ["a", "b"], ["sum"]), Onnx.node("Relu", ["sum"], ["r"]),
+      Onnx.node("Conv", ["r", "last"], ["y"]),
+    ]
+    if transposed {
+      nodes.insert(
+        Onnx.node("Transpose", ["h"], ["t"], attributes: [Onnx.attribute("perm", ints: [0, 1, 3, 2])]), at: 1)
+    }
+    let names = ["first", "inner", "shortcut", "last"]
+    let shape: [Any?] = [1, Self.size, 4, 4]
+    let bytes = Onnx.model(
+      Onnx.graph(
+        nodes, inputs: [Onnx.value("x", Onnx.float32, shape)], outputs: [Onnx.value("y", Onnx.float32, shape)],
+        initializers: names.map(weights)
+          + ["scale", "bias"].map { Onnx.tensor($0, Onnx.float32, [Self.size], floats: ones) }))
+    var graph = try bytes.withUnsafeBytes { try ModelLoader.load(bytes: $0) }.graph
+    ReducedPrecisionPass.apply(.int8, to: &graph)
+    let chosen = graph.nodes.filter { $0.operatorType == "Conv" }.map { node -> String in
+      if case .string(let text)? = node.attributes[ReducedPrecisionPass.attribute] { return text }
+      return "float32"
+    }
+    #expect(chosen == ["bfloat16", "int8", "bfloat16", "bfloat16"])
+  }
 }
