@@ -64,6 +64,30 @@ import Testing
     }
   }
 
+  /// As if the shift had been added before.
+  @Test(arguments: [(1, 5, 8, 2), (2, 64, 32, 32), (3, 65, 40, 4), (2, 300, 96, 8)])
+  func shiftedGroups(images: Int, rows: Int, channels: Int, groups: Int) throws {
+    let x = sequence(images * rows * channels, seed: 1, range: 2)
+    let shift = sequence(images * channels, seed: 4, range: 3)
+    let sums = x.indices.map { x[$0] + shift[$0 / (rows * channels) * channels + $0 % channels] }
+    let (scale, bias) = (sequence(channels, seed: 2), sequence(channels, seed: 3))
+    let expected = Self.groupNorm(sums, images, rows, channels, groups, scale, bias)
+    let runner = DenseRunner(
+      type: "GroupNormNHWC", attributes: ["num_groups": .int(Int64(groups)), "epsilon": .float(1e-5)], threads: 2)
+    let y = try runner.run([
+      try Tensor(x, [images, rows, channels]), try Tensor(scale), try Tensor(bias),
+      try Tensor(shift, [images, 1, channels]),
+    ])[0]
+    // Mean and shift are rounded to float32, 5 · 6e-8 each, against deviations of 1.
+    #expect(difference(y, expected) < 5e-6)
+    #expect(throws: Failure.self) {
+      try runner.run([
+        try Tensor(x, [images, rows, channels]), try Tensor(scale), try Tensor(bias),
+        try Tensor(shift, [images, channels]),
+      ])
+    }
+  }
+
   @Test func layerNorm() throws {
     for count in [1, 7, 64, 1283] {
       let x = sequence(3 * count, seed: 5).map { $0 - 10 }

@@ -104,7 +104,7 @@ enum LinearFusion {
 
   /// Neither activation nor residual yet. The replaced node may itself be a producer that was fused in this pass; reading
   /// it through the editor sees the fused form.
-  private static func isPlain(_ linear: Node) -> Bool {
+  static func isPlain(_ linear: Node) -> Bool {
     linear.attributes["activation"]?.isEmpty == true && linear.inputs.count == 3
   }
 }

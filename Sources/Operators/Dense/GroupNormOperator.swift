@@ -72,7 +72,8 @@ struct GroupNormOperator: Operator {
   }
 }
 
-/// `adadiff:GroupNormNHWC`: X (N, …, C) with groups of the last dimension.
+/// `adadiff:GroupNormNHWC`: X (N, …, C), to which `shift` (N, 1…, C) is added first where there is one, with groups of the last
+/// dimension.
 ///
 /// Moments come from fixed blocks of rows, merged in order, so that they do not depend on the thread count.
 struct GroupNormChannelsLastOperator: Operator {
@@ -105,6 +106,10 @@ struct GroupNormChannelsLastOperator: Operator {
       try info.expectType([.float32], named: name)
       try info.expectShape([channels], named: name)
     }
+    if let shift = inputs.optionalInput(3) {
+      try shift.expectType([.float32], named: "shift")
+      try shift.expectShape([x.shape[0]] + [Int](repeating: 1, count: x.shape.count - 2) + [channels], named: "shift")
+    }
     return [ValueInfo(type: .float32, shape: x.shape)]
   }
 
@@ -127,6 +132,7 @@ struct GroupNormChannelsLastOperator: Operator {
     let x = try inputs.tensor(0, named: "X").floats
     let scale = try inputs.tensor(1, named: "scale").floats
     let bias = try inputs.tensor(2, named: "bias").floats
+    let shift = inputs.optionalTensor(3)?.floats
     let (images, rows, channels, blocks) = sizes(y.shape)
     let kernels = Kernels.current
     let slots = context.pool.threads
@@ -145,13 +151,14 @@ struct GroupNormChannelsLastOperator: Operator {
     }
     func merge(_ image: Int, _ group: Int) {
       let first = group * perGroup
+      let shift = shift.map { $0 + image * channels + first }
       // Chan's rule: merge (count, mean, squares) of channel blocks in a fixed order.
       var (count, mean, squares) = (0.0, 0.0, 0.0)
       for block in 0..<blocks {
         let entry = moments + (image * blocks + block) * 2 * channels + first
         let size = Double(height(block))
         for channel in 0..<perGroup {
-          let other = Double(entry[channel]) / size
+          let other = Double(entry[channel]) / size + Double(shift?[channel] ?? 0)
           let total = count + size
           let difference = other - mean
           mean += difference * size / total
@@ -162,7 +169,7 @@ struct GroupNormChannelsLastOperator: Operator {
       let factor = 1 / (squares / max(count, 1) + Double(epsilon)).squareRoot()
       let means = factors + image * 2 * channels + first
       for channel in 0..<perGroup {
-        means[channel] = Float(mean)
+        means[channel] = Float(mean - Double(shift?[channel] ?? 0))
         means[channels + channel] = Float(Double(scale[first + channel]) * factor)
       }
     }
