@@ -36,11 +36,19 @@ import Testing
     #expect(names(graph.nodes[1].inputs) == ["z", "w1", "w4"])
   }
 
+  /// As of keys and values of a text in several layers.
+  @Test(arguments: [(4, [2, 2]), (5, [3, 2]), (7, [3, 2, 2]), (9, [3, 3, 3])])
+  func manyProductsAreSeveralGroups(_ count: Int, _ sizes: [Int]) throws {
+    let graph = try grouped(Array(repeating: ("x", [8, 64]), count: count))
+    #expect(graph.nodes.allSatisfy { $0.isOperator("MatMulGroup", domain: "adadiff") })
+    #expect(graph.nodes.map(\.outputs.count) == sizes)
+    #expect(graph.nodes.flatMap(\.outputs).count == count)
+  }
+
   @Test func otherProductsStay() throws {
     for products: [(rows: String, matrix: [Int]?)] in [
       [("x", [8, 64])], [("x", [8, 64]), ("z", [8, 64])], [("x", [8, 64]), ("x", [8, 128])],
-      [("x", [8, 96]), ("x", [8, 96])], [("x", nil), ("x", [8, 64])],
-      Array(repeating: ("x", [8, 64]), count: 4),
+      [("x", [8, 80]), ("x", [8, 80])], [("x", nil), ("x", [8, 64])],
     ] {
       let graph = try grouped(products)
       #expect(graph.nodes.map(\.operatorType) == products.map { _ in "MatMul" })

@@ -18,7 +18,7 @@ import Testing
   }
 
   /// Few rows take the plain products, one level on register tiles too: the same bits as alone. Two levels sum once for all.
-  @Test(arguments: [(3, 40, 64), (512, 320, 320), (512, 1024, 512)], [2, 3])
+  @Test(arguments: [(3, 40, 64), (36, 160, 160), (300, 70, 32), (512, 320, 320), (512, 1024, 512)], [2, 3])
   func equalsSeparateProducts(_ size: (rows: Int, depth: Int, columns: Int), count: Int) throws {
     let a = try Tensor(sequence(size.rows * size.depth, seed: 1), [1, size.rows, size.depth])
     let matrices = (0..<count).map { sequence(size.depth * size.columns, seed: UInt64($0) + 2, range: 0.1) }
@@ -63,7 +63,9 @@ import Testing
   @Test func shapesThatDoNotFit() throws {
     let a = try Tensor(sequence(8), [1, 2, 4])
     let w = try Tensor(sequence(256), [4, 64])
-    for matrices: [Tensor?] in [[w], [w, w, w, w], [w, nil], [w, try Tensor(sequence(128), [4, 32])]] {
+    for matrices: [Tensor?] in [
+      [w], [w, w, w, w], [w, nil], [w, try Tensor(sequence(128), [4, 32])],
+    ] {
       #expect(throws: Failure.self) {
         try DenseRunner(type: "MatMulGroup", outputCount: matrices.count, constants: Set(1...matrices.count)).run(
           [a] + matrices)

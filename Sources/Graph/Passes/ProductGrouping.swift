@@ -1,12 +1,13 @@
 /// Products of the same rows with two or three constant matrices of the same shape, as of queries, keys and values: one
-/// `adadiff:MatMulGroup`, whose rows are summed once for all of them where they take two levels of Strassen's algorithm.
+/// `adadiff:MatMulGroup`, whose rows are packed once for all of them, or summed once where they take two levels of Strassen's
+/// algorithm.
 ///
 /// For float32; the choice depends on the matrices alone, so that plans for other shapes share the packed weights.
 enum ProductGrouping {
   /// Operators take at most so many matrices.
   private static let limit = 3
-  /// Columns are whole pairs of panels on every instruction set.
-  private static let columnMultiple = 64
+  /// Columns are whole panels on every instruction set.
+  private static let columnMultiple = 32
 
   static func apply(to graph: inout Graph) {
     struct Key: Hashable {
@@ -22,13 +23,25 @@ enum ProductGrouping {
       groups[Key(rows: rows, shape: matrix.shape), default: []].append(index)
     }
     var replaced: [Int: Node?] = [:]
-    for members in groups.values where (2...limit).contains(members.count) {
+    for members in groups.values.flatMap(pieces) {
       let nodes = members.map { graph.nodes[$0] }
       for index in members { replaced[index] = .some(nil) }
-      replaced[members[0]] = Node(
+      replaced[members[members.startIndex]] = Node(
         name: nodes[0].name, operatorType: "MatMulGroup", domain: "adadiff", version: FusionPasses.version,
         inputs: [nodes[0].inputs[0]] + nodes.map { $0.inputs[1] }, outputs: nodes.map { $0.outputs[0] })
     }
     graph.nodes = graph.nodes.enumerated().compactMap { index, node in replaced[index] ?? node }
+  }
+
+  /// Two or three at a time in the order of the nodes, so that none of several is alone.
+  private static func pieces(of members: [Int]) -> [ArraySlice<Int>] {
+    var pieces: [ArraySlice<Int>] = []
+    var rest = members[...]
+    while rest.count > 1 {
+      let size = rest.count == limit + 1 ? 2 : min(limit, rest.count)
+      pieces.append(rest.prefix(size))
+      rest = rest.dropFirst(size)
+    }
+    return pieces
   }
 }

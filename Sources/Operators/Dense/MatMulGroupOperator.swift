@@ -3,10 +3,11 @@ import KernelTable
 import Kernels
 import Support
 
-/// `adadiff:MatMulGroup`: A (…, K) times two or three constant matrices (K, N), N pairs of panels; an output for each.
+/// `adadiff:MatMulGroup`: A (…, K) times two or three constant matrices (K, N), N whole panels; an output for each.
 ///
-/// The matrices are packed side by side, so that by two levels of Strassen's algorithm they are one product, whose left factors are
-/// made once. By other ways they are multiplied one after the other: with one level on register tiles one product was 4 % slower.
+/// The matrices are packed side by side, so that they are one product where they take no level of Strassen's algorithm, whose
+/// tasks are divided once, or two levels, whose left factors are made once. With one level they are multiplied one after the
+/// other: on register tiles one product was 4 % slower.
 struct MatMulGroupOperator: Operator {
   /// The matrices side by side, and how many they are, where they were constants when the plan was made.
   var packed: (matrix: PackedMatrix, count: Int)?
@@ -38,8 +39,10 @@ struct MatMulGroupOperator: Operator {
     guard let (k, n, count) = try? sizes(inputs), k > 0, let a = inputs.optionalInput(0) else { return 0 }
     let kernels = Kernels.current
     let rows = a.shape.reduce(1, *) / k
-    let plain = MatrixProduct.scratchByteCount(
-      rows: rows, depth: k, columns: n, format: .float32, threads: threads, kernels)
+    let plain = [n, count * n].map {
+      MatrixProduct.scratchByteCount(
+        rows: rows, depth: k, columns: $0, format: .float32, threads: threads, kernels)
+    }.reduce(0, max)
     return StrassenLevels.scratchByteCount(
       rows: rows, depth: k, pairs: count * PackedMatrix.panelCount(n, kernels) / 2, threads: threads, kernels: kernels,
       plain: plain)
@@ -50,8 +53,8 @@ struct MatMulGroupOperator: Operator {
     let (k, n, count) = try sizes(inputs)
     let matrix = try PackedMatrix(depth: k, columns: count * n, kernels: Kernels.current)
     let panels = matrix.panelCount / count
-    guard panels * count * matrix.kernels.gemm.tileColumns == count * n, panels.isMultiple(of: 2) else {
-      throw Failure(.unsupported, "columns that are not pairs of panels", actual: "\(n)")
+    guard panels * count * matrix.kernels.gemm.tileColumns == count * n else {
+      throw Failure(.unsupported, "columns that are not whole panels", actual: "\(n)")
     }
     for index in 0..<count {
       guard let constant = inputs.optionalInput(index + 1)?.constant else {
@@ -78,25 +81,35 @@ struct MatMulGroupOperator: Operator {
     guard rows > 0 else { return }
     var scratch = ScratchMemory(context.scratch)
     defer { withExtendedLifetime(scratch) {} }
-    let pairs = packed.panelCount / 2 / count
+    let panels = packed.panelCount / count
     func product(_ index: Int) -> MatrixProduct? {
       outputs.optionalTensor(index).map { y in
         let matrix = PackedMatrix(
           depth: packed.depth, columns: columns, kernels: packed.kernels,
-          panels: packed.panels + 2 * index * pairs * packed.panelStride, isHalf: packed.isHalf)
+          panels: packed.panels + index * panels * packed.panelStride, isHalf: packed.isHalf)
         return MatrixProduct(rows: rows, b: matrix, c: y.floats, cStride: columns)
       }
     }
-    if let first = product(0), let second = product(1), let last = product(count - 1),
-      let levels = StrassenLevels(
-        rows: rows, depth: packed.depth, pairs: count * pairs, threads: context.pool.threads, kernels: packed.kernels,
-        inPlace: true, isHalf: packed.isHalf), levels.twice != nil
+    let levels =
+      panels.isMultiple(of: 2)
+      ? StrassenLevels(
+        rows: rows, depth: packed.depth, pairs: packed.panelCount / 2, threads: context.pool.threads,
+        kernels: packed.kernels, inPlace: true, isHalf: packed.isHalf) : nil
+    if levels == nil || levels?.twice != nil, let first = product(0), let second = product(1),
+      let last = product(count - 1)
     {
       let source = MatrixRows(a: a.floats, stride: packed.depth, depth: packed.depth, kernels: packed.kernels)
-      try levels.run(
-        context: context, scratch: &scratch, source,
-        GroupedResults(products: (first, second, last), pairs: pairs), left: packed, right: packed, step: 2,
-        firstRight: 1)
+      if let levels {
+        try levels.run(
+          context: context, scratch: &scratch, source,
+          GroupedResults(products: (first, second, last), pairs: panels / 2), left: packed, right: packed, step: 2,
+          firstRight: 1)
+      } else {
+        var all = first
+        all.b = packed
+        all.group = MatrixProduct.Group(panels: panels, second: second.c, third: last.c)
+        try all.run(context: context, scratch: &scratch, source)
+      }
     } else {
       for index in 0..<count {
         guard let product = product(index) else { continue }

@@ -17,6 +17,16 @@ struct MatrixProduct {
   var residual: UnsafePointer<Float>? = nil
   var residualStride = 0
   var activation = Activation.none
+  var group: Group?
+
+  /// B is up to three matrices side by side, each with a C of its own, and no bias or residual.
+  struct Group {
+    /// Panels of a matrix, all of them whole.
+    let panels: Int
+    /// Of C; the first is the product's.
+    let second: UnsafeMutablePointer<Float>
+    let third: UnsafeMutablePointer<Float>
+  }
 
   private var kernels: KernelTable { b.kernels }
 
@@ -61,7 +71,7 @@ struct MatrixProduct {
 
   func run(context: RunContext, scratch: inout ScratchMemory, _ source: some RowSource) throws {
     guard rows > 0, b.columns > 0 else { return }
-    if b.format == .float32, b.panelCount.isMultiple(of: 2),
+    if group == nil, b.format == .float32, b.panelCount.isMultiple(of: 2),
       let levels = StrassenLevels(
         rows: rows, depth: b.depth, pairs: b.panelCount / 2, threads: context.pool.threads, kernels: kernels,
         inPlace: source.place(0) != nil, isHalf: b.isHalf)
@@ -186,7 +196,7 @@ struct MatrixProduct {
     for panel in place.firstPanel..<min(b.panelCount, place.firstPanel + partition.panelsPerTask) {
       let column = panel * g.tileColumns
       let width = min(g.tileColumns, b.columns - column)
-      let target = c + rowStart * cStride + column
+      let target = firstRow(ofPanel: panel) + rowStart * cStride
       for (index, block) in blocks.enumerated() {
         let k = block * partition.blockDepth
         kernel(
@@ -206,6 +216,13 @@ struct MatrixProduct {
         kernels.epilogue(rows, width, target, cStride, bias, residual, residualStride, activation.rawValue)
       }
     }
+  }
+
+  /// Where a panel's columns begin in C.
+  private func firstRow(ofPanel panel: Int) -> UnsafeMutablePointer<Float> {
+    guard let group else { return c + panel * kernels.gemm.tileColumns }
+    let (matrix, own) = panel.quotientAndRemainder(dividingBy: group.panels)
+    return (matrix == 0 ? c : matrix == 1 ? group.second : group.third) + own * kernels.gemm.tileColumns
   }
 
   /// A is a plain row-major matrix.
