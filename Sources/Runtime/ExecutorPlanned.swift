@@ -54,16 +54,15 @@ struct PlanExecutor {
       context.bindOutput(index, tensor)
       results.append(tensor)
     }
-    for index in plan.steps.indices.dropFirst(first) {
+    for (index, step) in plan.steps.enumerated().dropFirst(first) {
       try checkCancelled()
       let start = profiler == nil ? 0 : monotonicSeconds()
       do {
-        try run(plan.steps[index], index, context)
+        try run(step, index, context)
       } catch let failure as Failure {
-        throw failure.adding(
-          node: plan.steps[index].node.name, operatorType: plan.steps[index].node.qualifiedOperator)
+        throw failure.adding(node: step.node.name, operatorType: step.node.qualifiedOperator)
       }
-      profiler?.add(plan.steps[index].node, seconds: monotonicSeconds() - start, cost: plan.steps[index].cost)
+      profiler?.add(step.node, seconds: monotonicSeconds() - start, cost: step.cost)
     }
     return try plan.results.enumerated().map { index, result in
       switch result {

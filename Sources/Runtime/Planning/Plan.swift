@@ -33,14 +33,26 @@ final class Plan: @unchecked Sendable {
     var byteCount = 0
   }
 
-  struct Step {
-    var node: Node
-    var work: Work
+  /// A class, so that a run does not copy what it looks at.
+  final class Step {
+    let node: Node
+    let work: Work
     /// The node's inputs, then what its subgraphs capture. Nil: absent, or known only at run time.
-    var inputs: [Operand?]
-    var inputIDs: [ValueID?]
-    var outputs: [Operand?]
-    var cost = Cost()
+    let inputs: [Operand?]
+    let inputIDs: [ValueID?]
+    let outputs: [Operand?]
+    let cost: Cost
+
+    init(
+      node: Node, work: Work, inputs: [Operand?], inputIDs: [ValueID?], outputs: [Operand?], cost: Cost = Cost()
+    ) {
+      self.node = node
+      self.work = work
+      self.inputs = inputs
+      self.inputIDs = inputIDs
+      self.outputs = outputs
+      self.cost = cost
+    }
   }
 
   /// How a result leaves the plan.
