@@ -53,10 +53,12 @@ extension MatrixProduct {
       if rowLimit == nil, rows > limit {
         limit = max(g.tileRows, held / min(depthBlocks, MatrixProduct.chunkLimit) / g.tileRows * g.tileRows)
       }
-      // B close to every core: tasks are pieces of the rows, and no row is packed twice.
+      // B close to every core: tasks are pieces of the rows, and no row is packed twice or fetched from another core that
+      // had the same rows of an operator before.
       let panelBytes = 4 * depth * g.tileColumns * matrices
       if rowLimit == nil, panels * panelBytes <= Self.ownByteLimit, rows > 4 * threads * g.tileRows {
         limit = min(limit, tiles((rows + 4 * threads - 1) / (4 * threads)))
+        rowsFirst = true
       }
       var blocks = max(1, (rows + limit - 1) / limit)
       // A whole number of rounds for all threads, where that does not make the blocks small.
@@ -96,8 +98,11 @@ extension MatrixProduct {
       let (fetching, reading) = (8.0, 1.0)
       /// Of a task beside its work: 400 cycles.
       let overhead = 400 / Double(max(1, depth))
-      /// Of the longest task, as a share: smaller ones even out what the system takes from a thread.
-      let unevenness = 0.02
+      /// Of a row of A beyond a thread's share of all rows, which another core had in the operator before: on Intel (family 6
+      /// model 207) a line takes 15 to 60 cycles from there.
+      let distance = 2.0
+      /// Of the longest task, as a share: smaller ones even out cores that are not equally fast, and what others take from them.
+      let unevenness = 0.3
       let step = g.smallestTileRows
       let widest = min(
         (panels + threads - 1) / threads, max(1, Self.taskLimit / (max(1, rows * depth * matrices) * g.tileColumns)))
@@ -119,6 +124,7 @@ extension MatrixProduct {
           + (height <= heldRows
             ? packing * Double(ownBlocks * height)
             : packing * Double(rows) / Double(threads) + fetchingRow * Double(perThread * height))
+          + distance * max(0, Double(ownBlocks * height) - Double(rows) / Double(threads))
           + fetching * Double(matrices * min(panels, ownAcross * width))
         guard time < best else { return }
         best = time
