@@ -51,7 +51,7 @@ import Testing
       let tiles = min(partition.blockRows, rows - start) * min(partition.panelsPerTask, panels - first)
       work[task < (partition.count + 1) / 2 ? 0 : 1] += tiles
     }
-    #expect(10 * work.reduce(0, max) <= 11 * (rows * panels + 1) / 2)
+    #expect(8 * work.reduce(0, max) <= 9 * (rows * panels + 1) / 2)
   }
 
   @Test func longTasksAreCut() {
