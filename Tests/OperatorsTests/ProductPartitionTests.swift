@@ -35,7 +35,8 @@ import Testing
     }
   }
 
-  /// The sizes of a small network on two threads: neither has a tenth more than its half, in products of rows and panels.
+  /// The sizes of a small network on two threads: neither has an eighth more than its half, in products of rows and panels. Of 36
+  /// rows, kept where they were, one takes 20 and the other 16.
   /// The estimates are for AVX-512.
   @Test(
     .enabled(if: Kernels.current.gemm.tileColumns == 32),
