@@ -6,13 +6,9 @@ import Testing
 @Suite struct ResidualFusionTests {
   private struct Builder {
     var graph = Graph(name: "")
-    private var values: [String: ValueID] = [:]
 
     mutating func value(_ name: String, _ shape: [Int]) -> ValueID {
-      if let known = values[name] { return known }
-      let id = graph.addValue(name: name, type: .tensor(.float32, shape: shape.map { .fixed($0) }))
-      values[name] = id
-      return id
+      graph.addValue(name: name, type: .tensor(.float32, shape: shape.map { .fixed($0) }))
     }
 
     mutating func constant(_ name: String, _ shape: [Int]) throws -> ValueID {
@@ -27,7 +23,6 @@ import Testing
           name: type, operatorType: type, domain: domain, version: 1, inputs: inputs, outputs: [output],
           attributes: ["activation": .string("")]))
     }
-
   }
 
   private static let image = [2, 4, 4, 64]

@@ -63,9 +63,7 @@ import Testing
   @Test func shapesThatDoNotFit() throws {
     let a = try Tensor(sequence(8), [1, 2, 4])
     let w = try Tensor(sequence(256), [4, 64])
-    for matrices: [Tensor?] in [
-      [w], [w, w, w, w], [w, nil], [w, try Tensor(sequence(128), [4, 32])],
-    ] {
+    for matrices: [Tensor?] in [[w], [w, w, w, w], [w, nil], [w, try Tensor(sequence(128), [4, 32])]] {
       #expect(throws: Failure.self) {
         try DenseRunner(type: "MatMulGroup", outputCount: matrices.count, constants: Set(1...matrices.count)).run(
           [a] + matrices)

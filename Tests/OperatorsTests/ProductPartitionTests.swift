@@ -55,6 +55,18 @@ import Testing
     #expect(8 * work.reduce(0, max) <= 9 * (rows * panels + 1) / 2)
   }
 
+  /// A small B: each of two threads has half of the rows, for all panels, as it has of every product with as many rows.
+  @Test(.enabled(if: Kernels.current.gemm.tileColumns == 32), arguments: [4, 12])
+  func threadsKeepTheirRows(panels: Int) {
+    let partition = MatrixProduct.Partition(
+      rows: 144, depth: 128, panels: panels, threads: 2, kernels: Kernels.current, mayPackAhead: true)
+    for task in 0..<partition.count {
+      let half = task < partition.count / 2 ? 0..<72 : 72..<144
+      let start = partition.place(task).rowStart
+      #expect(half.contains(start) && start + partition.blockRows <= half.upperBound)
+    }
+  }
+
   @Test func longTasksAreCut() {
     let partition = MatrixProduct.Partition(
       rows: 192, depth: 768, panels: 1600, threads: 1, kernels: Kernels.current)
