@@ -158,12 +158,25 @@ func gemmTile(
     rowsAhead.fetch()
     var i = min(k, lineFloats)
     k &-= i
+    #if !KERNELS_AVX512
+      while i > 1 {
+        tile.multiplyWord(pa, distance, b.load(pb), b.load(pb + b.width / 2), step)
+        csimd_prefetch(line)
+        line += distance
+        tile.multiplyWord(pa + 1, distance, b.load(pb + b.width), b.load(pb + (b.width &+ b.width / 2)), step)
+        pa += 2
+        pb += 2 &* b.width
+        i &-= 2
+      }
+    #endif
     while i > 0 {
       let left = b.load(pb)
       let right = b.load(pb + b.width / 2)
       tile.multiplyWord(pa, distance, left, right, step)
+      #if KERNELS_AVX512
       csimd_prefetch(line)
       line += distance
+      #endif
       pa += 1
       pb += b.width
       i &-= 1
