@@ -8,8 +8,8 @@ private func vgeluCoarse(_ x: V) -> V {
   let q = csimd_fma(csimd_fma(csimd_splat(1.014_539e-3), s, csimd_splat(-0.106_777_4)), s, csimd_splat(-2.301_119))
   var t = x * q
   #if !KERNELS_AVX512
-    // 2^160 is infinite; larger powers are not computed.
-    t = csimd_min(csimd_splat(160), t)
+    // 2^128 is infinite; larger powers are not computed.
+    t = csimd_min(csimd_splat(128), t)
   #endif
   // The product with zero at x = −∞ would be NaN; the limit is 0. The order of the operands lets NaN through.
   return csimd_max(csimd_splat(-3e38), x) * csimd_reciprocal_coarse(csimd_splat(1) + vexp2Coarse(t))

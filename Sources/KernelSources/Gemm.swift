@@ -174,8 +174,8 @@ func gemmTile(
       let right = b.load(pb + b.width / 2)
       tile.multiplyWord(pa, distance, left, right, step)
       #if KERNELS_AVX512
-      csimd_prefetch(line)
-      line += distance
+        csimd_prefetch(line)
+        line += distance
       #endif
       pa += 1
       pb += b.width

@@ -2,7 +2,8 @@ internal import CSIMD
 
 /// A register tile (tileRows × tileColumns) that stays in registers from product to product; zero at first.
 ///
-/// Fields, not an array: that would end up on the stack. `rows`: those that take part, 8 or all of 12; a constant.
+/// Fields, not an array: that would end up on the stack. `rows`: those that take part, all or, as a smaller tile, 8 of 12 (AVX-512)
+/// or 4 of 6 (AVX2); a constant.
 struct RegisterTile {
   var c0l = csimd_splat(0), c0r = csimd_splat(0)
   var c1l = csimd_splat(0), c1r = csimd_splat(0)
@@ -42,6 +43,7 @@ struct RegisterTile {
     c3l = step(a3, left, c3l)
     c3r = step(a3, right, c3r)
     #if KERNELS_AVX512 || KERNELS_AVX2
+      guard rows > 4 else { return }
       let a4 = csimd_splat(a[4 &* distance])
       c4l = step(a4, left, c4l)
       c4r = step(a4, right, c4r)
@@ -107,6 +109,7 @@ struct RegisterTile {
     csimd_store(c + 3 &* stride, f(c3l, 3, 0))
     csimd_store(c + 3 &* stride + lanes, f(c3r, 3, lanes))
     #if KERNELS_AVX512 || KERNELS_AVX2
+      guard rows > 4 else { return }
       csimd_store(c + 4 &* stride, f(c4l, 4, 0))
       csimd_store(c + 4 &* stride + lanes, f(c4r, 4, lanes))
       csimd_store(c + 5 &* stride, f(c5l, 5, 0))
@@ -149,6 +152,7 @@ struct RegisterTile {
     c3l = f(c3l, csimd_load(c + 3 &* stride))
     c3r = f(c3r, csimd_load(c + 3 &* stride + lanes))
     #if KERNELS_AVX512 || KERNELS_AVX2
+      guard rows > 4 else { return }
       c4l = f(c4l, csimd_load(c + 4 &* stride))
       c4r = f(c4r, csimd_load(c + 4 &* stride + lanes))
       c5l = f(c5l, csimd_load(c + 5 &* stride))

@@ -2,18 +2,23 @@ internal import CSIMD
 
 // The softmax of a block of scores in base 2: the factor log2(e) is in the scores, where it costs nothing.
 
-/// 2^x as 2^n for the nearest integer n, times `power(r)` = 2^r of the rest, |r| <= 1/2.
+/// 2^x for x <= 128 as 2^n for the nearest integer n, times `power(r)` = 2^r of the rest, |r| <= 1/2. Results that would be subnormal
+/// may be 0.
 @inline(__always)
 private func vexp2(_ x: V, _ power: (V) -> V) -> V {
   #if KERNELS_AVX512
     let r = csimd_remainder(x)
     return csimd_scale(power(r), x - r)
   #else
-    // Below this bound the result is 0. The order of the operands lets NaN through.
-    let bounded = csimd_max(csimd_splat(-160), x)
+    let least = csimd_splat(-126)
+    // The order of the operands lets NaN through.
+    let bounded = csimd_max(least, x)
+    // n + 1.5 · 2^23: n is in the low bits, and the others are shifted out below.
     let shifted = bounded + csimd_splat(12_582_912)
     let e = power(bounded - (shifted - csimd_splat(12_582_912)))
-    return csimd_select(csimd_is_nan(x), x, scaled(e, byPowerIn: shifted))
+    let result = csimd_from_bits(csimd_bits(e) &+ (csimd_bits(shifted) &<< VI(repeating: 23)))
+    // 0, or NaN for NaN.
+    return csimd_select(csimd_less(least, x), result, bounded - bounded)
   #endif
 }
 

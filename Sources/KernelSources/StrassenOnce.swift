@@ -1,4 +1,4 @@
-#if KERNELS_AVX512
+#if !KERNELS_PORTABLE
   internal import CSIMD
 
   // The kernels of `StrassenOnceKernels`.
@@ -7,7 +7,11 @@
   @inline(__always) var onceDepth: Int { 336 }
   @inline(__always) var onceStride: Int { onceDepth &+ 16 }
   /// Rows of the smaller tile.
-  @inline(__always) var onceLastRows: Int { 8 }
+  #if KERNELS_AVX512
+    @inline(__always) var onceLastRows: Int { 8 }
+  #else
+    @inline(__always) var onceLastRows: Int { 4 }
+  #endif
 
   extension RegisterTile {
     /// += A · B. `next`: rows of A that are multiplied later; `beside` is called once per `lineFloats` of depth. `inLines`, a
@@ -29,12 +33,30 @@
         beside()
         var i = min(k, lineFloats)
         k &-= i
+        #if KERNELS_AVX2
+          // A tile's rows are fewer than half of a line's words.
+          while i > 1 {
+            multiplyWord(pa, rowDistance, csimd_load(pb), csimd_load(pb + lanes), rows: rows) { csimd_fma($0, $1, $2) }
+            if inLines { csimd_prefetch_far(line) } else { csimd_prefetch(line) }
+            csimd_prefetch(pb + reach &* tileColumns)
+            multiplyWord(
+              pa + 1, rowDistance, csimd_load(pb + tileColumns), csimd_load(pb + (tileColumns &+ lanes)), rows: rows
+            ) { csimd_fma($0, $1, $2) }
+            csimd_prefetch(pb + (reach &+ 1) &* tileColumns)
+            line += rowDistance
+            pa += 2
+            pb += 2 &* tileColumns
+            i &-= 2
+          }
+        #endif
         while i > 0 {
           multiplyWord(pa, rowDistance, csimd_load(pb), csimd_load(pb + lanes), rows: rows) { csimd_fma($0, $1, $2) }
-          if inLines { csimd_prefetch_far(line) } else { csimd_prefetch(line) }
-          csimd_prefetch(pb + reach &* tileColumns)
-          csimd_prefetch(pb + (reach &* tileColumns &+ lineFloats))
-          line += rowDistance
+          #if KERNELS_AVX512
+            if inLines { csimd_prefetch_far(line) } else { csimd_prefetch(line) }
+            csimd_prefetch(pb + reach &* tileColumns)
+            csimd_prefetch(pb + (reach &* tileColumns &+ lineFloats))
+            line += rowDistance
+          #endif
           pa += 1
           pb += tileColumns
           i &-= 1
@@ -82,7 +104,8 @@
   @inline(__always)
   private func strassenOnce(
     _ rows: Int, _ depth: Int, _ a: In, _ aDistance: Int, _ b11: In, _ b21: In, _ b22: In, _ sums: In,
-    _ results: Out, _ distance: Int, _ scratch: Out, _ next: In, _ first: RowsAhead, _ second: RowsAhead
+    _ results: Out, _ distance: Int, _ scratch: Out, _ next: In, _ first: RowsAhead,
+    _ second: RowsAhead
   ) {
     let steps = 7 &* ((depth &+ lineFloats &- 1) / lineFloats)
     var firstShare = first.share(0, 2 &* rows, steps: steps)

@@ -1,4 +1,4 @@
-#if KERNELS_AVX512
+#if !KERNELS_PORTABLE
   internal import CSIMD
 
   // The kernels of `StrassenTwiceKernels`; the inner products are those of StrassenOnce.swift.
@@ -97,8 +97,9 @@
         let p = x + (row &* stride &+ i)
         let (y11, y12) = (outer(p), outer(p + depth))
         let (y21, y22) = (outer(p + innerLower), outer(p + (innerLower &+ depth)))
-        // i is a multiple of the line: so many lines of all rows lie before.
-        let to = factors + (row &* lineFloats &+ i &* rows)
+        // So many lines of all rows lie before.
+        let within = i % lineFloats
+        let to = factors + (row &* lineFloats &+ (i &- within) &* rows &+ within)
         @inline(__always) func put(_ index: Int, _ x11: V, _ x12: V, _ x21: V, _ x22: V) {
           let f = leftFactors(x11, x12, x21, x22)
           let place = to + 7 &* index &* distance

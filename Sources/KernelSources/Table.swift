@@ -86,18 +86,16 @@ package func kernelTable() -> KernelTable {
   #if KERNELS_PORTABLE
     table.half = nil
   #else
-    table.half = HalfKernels(panel: halfPanel)
-    table.winograd.halfWeights = winogradHalfWeights
-    table.smallWinograd.halfWeights = winogradSmallHalfWeights
-    table.enlargedWinograd.halfWeights = winogradEnlargedHalfWeights
-  #endif
-  #if KERNELS_AVX512
     table.strassenOnce = StrassenOnceKernels(
       depthLimit: onceDepth, rowStride: onceStride, lastRows: onceLastRows, multiply: strassenOnceMultiply,
       multiplyLast: strassenOnceMultiplyLast)
     table.strassenTwice = StrassenTwiceKernels(
       depthLimit: onceDepth, lastRows: onceLastRows, left: strassenTwiceLeft,
       multiply: strassenTwiceMultiply, multiplyLast: strassenTwiceMultiplyLast)
+    table.half = HalfKernels(panel: halfPanel)
+    table.winograd.halfWeights = winogradHalfWeights
+    table.smallWinograd.halfWeights = winogradSmallHalfWeights
+    table.enlargedWinograd.halfWeights = winogradEnlargedHalfWeights
   #endif
   return table
 }

@@ -28,8 +28,8 @@ struct AttentionCore {
   /// Scores are in this unit, log2(e), so that the softmax takes powers of 2.
   static let base2: Float = 1.442_695_04
 
-  /// Query rows of one task.
-  static func groupRows(_ kernels: KernelTable) -> Int { 8 * kernels.gemm.tileRows }
+  /// Query rows of one task, 96 with any instruction set: those for which a block of keys and values comes to the second-level cache.
+  static func groupRows(_ kernels: KernelTable) -> Int { 96 / kernels.gemm.tileRows * kernels.gemm.tileRows }
   /// Query rows whose scores are there at a time: 26 KB on AVX-512.
   static func stepRows(_ kernels: KernelTable) -> Int { 2 * kernels.gemm.tileRows }
 
@@ -158,8 +158,9 @@ struct AttentionCore {
     try runTasks(pairs, slots: slots, context: context) { slot, pair in
       packPair(pair, packed + pair * packedFloats, slot)
     }
+    let order = SharedWalk(items: pairs, parts: sharing * groups, threads: slots)
     try runTasks(pairs * sharing * groups, slots: slots, context: context) { slot, task in
-      let (pair, index) = task.quotientAndRemainder(dividingBy: sharing * groups)
+      let (pair, index) = order[task]
       attendGroup(pair, index, packed + pair * packedFloats, slot)
     }
   }

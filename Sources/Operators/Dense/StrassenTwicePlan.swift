@@ -21,38 +21,40 @@ struct StrassenTwicePlan {
   static let squares = StrassenKernels.products * StrassenKernels.products
   static let quarterRows = 64
   static let groupRows = 4 * quarterRows
-  /// Groups whose results stay in the second-level cache: 2 · 164 KB beside right factors of 450 KB.
+  /// Groups whose results stay in the second-level cache with panels of 32 columns: 2 · 164 KB beside right factors of 450 KB; with 16
+  /// columns, and a cache of 512 KB, one.
   private static let roundLimit = 2
-  /// Fewer rows, terms or panels gain less than the sums cost.
-  private static let (leastRows, leastDepth, leastPairs) = (512, 1024, 16)
+  /// Fewer rows, terms or columns gain less than the sums cost.
+  private static let (leastRows, leastDepth, leastColumns) = (512, 1024, 1024)
+  private static let widestPanel = 32
 
-  /// Nil where one level is expected to be as fast. Rows are whole groups, quarters of K whole vectors.
+  /// Nil where one level is expected to be as fast. Rows are whole groups, quarters of K whole cache lines.
   init?(rows: Int, depth: Int, pairs: Int, threads: Int, kernels: KernelTable, inOneBlock: Bool = false) {
-    guard rows >= Self.leastRows, depth >= Self.leastDepth, pairs >= Self.leastPairs else { return nil }
+    guard rows >= Self.leastRows, depth >= Self.leastDepth, 2 * pairs * kernels.gemm.tileColumns >= Self.leastColumns
+    else { return nil }
     self.init(unconditionally: rows, depth: depth, pairs: pairs, threads: threads, kernels: kernels)
     guard !inOneBlock || blocks == 1 else { return nil }
   }
 
   /// For tests: whatever it costs. Nil for what cannot be cut.
   init?(unconditionally rows: Int, depth: Int, pairs: Int, threads: Int, kernels: KernelTable) {
-    let vector = kernels.gemm.tileColumns / 2
     guard let twice = kernels.strassenTwice, rows > 0, rows.isMultiple(of: Self.groupRows), pairs.isMultiple(of: 2),
-      depth.isMultiple(of: 4 * vector)
+      depth.isMultiple(of: 4 * lineFloats)
     else { return nil }
     self.twice = twice
     self.kernels = kernels
     self.threads = max(1, threads)
     quads = pairs / 2
     half = depth / 2
-    let pieces = half / (2 * vector)
-    let limit = twice.depthLimit / vector
+    let pieces = half / (2 * lineFloats)
+    let limit = twice.depthLimit / lineFloats
     blocks = max(1, (pieces + limit - 1) / limit)
-    blockDepth = (pieces + blocks - 1) / blocks * 2 * vector
+    blockDepth = (pieces + blocks - 1) / blocks * 2 * lineFloats
     groups = rows / Self.groupRows
-    roundGroups = min(groups, Self.roundLimit)
+    roundGroups = min(groups, max(1, Self.roundLimit * kernels.gemm.tileColumns / Self.widestPanel))
   }
 
-  /// Rows of the tile of a quarter of a group that begins at `row`: 64 are four times 12 and twice 8.
+  /// Rows of the tile of a quarter of a group that begins at `row`: 64 are four times 12 and twice 8, on AVX2 ten times 6 and once 4.
   func tileRows(at row: Int) -> Int {
     let rest = Self.quarterRows - row
     return rest <= 2 * twice.lastRows ? twice.lastRows : kernels.gemm.tileRows

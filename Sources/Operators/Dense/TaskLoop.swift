@@ -58,3 +58,21 @@ struct ScratchMemory {
     return base.assumingMemoryBound(to: Float.self)
   }
 }
+
+/// Tasks of `items` with `parts` each, numbered so that threads, whose tasks follow each other, are at the same item at the same
+/// time: what all parts of an item read, then lies in the shared cache once.
+struct SharedWalk {
+  let items: Int
+  let parts: Int
+  let threads: Int
+
+  subscript(task: Int) -> (item: Int, part: Int) {
+    let thread = (0..<threads).last { items * first($0) <= task } ?? 0
+    let count = first(thread + 1) - first(thread)
+    let (item, part) = (task - items * first(thread)).quotientAndRemainder(dividingBy: count)
+    return (item, first(thread) + part)
+  }
+
+  /// The first part of every item that is a thread's.
+  private func first(_ thread: Int) -> Int { thread * parts / threads }
+}
