@@ -43,7 +43,7 @@ extension Ladder {
     let (m, n, k) = small ? (257, 256, 514) : (512, 1280, 1280)
     return try product(
       "large matrix product", m, n, k,
-      ours: "Strassen's algorithm: with AVX-512 49 products of a 64th each instead of 64, elsewhere 7 of an eighth."
+      ours: "Strassen's algorithm: with AVX-512 and AVX2 49 products of a 64th instead of 64, elsewhere 7 of an eighth."
     ) { a, b in
       [
         Rung(name: "vectorised", sentence: "A tile of 4 × 8 sums in registers, two vectors of four wide.") { c in

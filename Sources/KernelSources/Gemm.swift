@@ -159,6 +159,7 @@ func gemmTile(
     var i = min(k, lineFloats)
     k &-= i
     #if !KERNELS_AVX512
+      // A tile's rows are fewer than half of a line's words: a row per two words.
       while i > 1 {
         tile.multiplyWord(pa, distance, b.load(pb), b.load(pb + b.width / 2), step)
         csimd_prefetch(line)

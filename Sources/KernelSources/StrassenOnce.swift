@@ -104,8 +104,7 @@
   @inline(__always)
   private func strassenOnce(
     _ rows: Int, _ depth: Int, _ a: In, _ aDistance: Int, _ b11: In, _ b21: In, _ b22: In, _ sums: In,
-    _ results: Out, _ distance: Int, _ scratch: Out, _ next: In, _ first: RowsAhead,
-    _ second: RowsAhead
+    _ results: Out, _ distance: Int, _ scratch: Out, _ next: In, _ first: RowsAhead, _ second: RowsAhead
   ) {
     let steps = 7 &* ((depth &+ lineFloats &- 1) / lineFloats)
     var firstShare = first.share(0, 2 &* rows, steps: steps)

@@ -82,6 +82,33 @@ import Testing
       softmax(table, 1, 40, &nan, 64, &state, &results, 1)
       #expect(sum(state, table, row: 0).isNaN && nan[37].isNaN)
       #expect(nan[0] == 1)
+      // Every NaN, not only those without a payload.
+      var other = [Float](repeating: 1, count: 64)
+      other[5] = Float(bitPattern: 0x7FC0_0155)
+      state = states(table, rows: 1)
+      softmax(table, 1, 40, &other, 64, &state, &results, 1)
+      #expect(other[5].isNaN && other[6] == 1)
+    }
+  }
+
+  /// Down to the least normal number as exact as elsewhere; what is smaller may be zero.
+  @Test func smallPowers() {
+    for table in Kernels.supported {
+      let scores: [Float] = [
+        0, -1.5, -100.25, -124.5, -125.4, -125.6, -125.99, -126.01, -127, -149, -160, -1000, -3e38,
+      ]
+      var powers = scores + [Float](repeating: 0, count: 64 - scores.count)
+      var (state, results) = (states(table, rows: 1), [Float](repeating: 0, count: 1))
+      softmax(table, 1, scores.count, &powers, 64, &state, &results, 1)
+      for (score, power) in zip(scores, powers) {
+        let exact = Glibc.exp2(Double(score))
+        if score > -126 {
+          // The polynomial's 9e-8 and a rounding.
+          #expect(abs(Double(power) - exact) < 2e-7 * exact, "\(table.name) \(score)")
+        } else {
+          #expect(power >= 0 && power < .leastNormalMagnitude, "\(table.name) \(score)")
+        }
+      }
     }
   }
 

@@ -30,7 +30,6 @@ struct StrassenOncePlan {
   private static let leftByteLimit = 440 << 10
   /// Bytes of a task's right factors, which come from the last-level cache for every task; the same.
   private static let rightByteLimit = 3 << 20
-  private static let widestPanel = 32
   /// Fewer rows, terms or panels gain less than the sums cost. With more terms a task would have few pairs, and its left factors
   /// were made for little. Narrower panels use a left factor less and need as many times the terms: with 16 columns 320 were 9 % slower
   /// than plain products, 640 took 4 % less time.
@@ -38,7 +37,7 @@ struct StrassenOncePlan {
 
   /// Nil where the other ways are expected to be as fast. `inOneBlock`: C cannot be summed over blocks.
   init?(rows: Int, depth: Int, pairs: Int, threads: Int, kernels: KernelTable, inOneBlock: Bool = false) {
-    let leastDepth = Self.leastDepth * Self.widestPanel / kernels.gemm.tileColumns
+    let leastDepth = Self.leastDepth * StrassenPlan.widestPanel / kernels.gemm.tileColumns
     guard rows >= Self.leastRows, depth >= leastDepth, depth <= Self.mostDepth, pairs >= Self.leastPairs else {
       return nil
     }
@@ -64,8 +63,8 @@ struct StrassenOncePlan {
     blockDepth = (vectors + blocks - 1) / blocks * vector
     let bytes = MemoryLayout<Float>.size * StrassenKernels.products
     let (leftByteLimit, rightByteLimit) = (
-      Self.leftByteLimit * kernels.gemm.tileColumns / Self.widestPanel,
-      Self.rightByteLimit * kernels.gemm.tileColumns / Self.widestPanel
+      Self.leftByteLimit * kernels.gemm.tileColumns / StrassenPlan.widestPanel,
+      Self.rightByteLimit * kernels.gemm.tileColumns / StrassenPlan.widestPanel
     )
     var tall = Self.groupRows / (2 * kernels.gemm.tileRows)
     while !(Self.groupRows - tall * 2 * kernels.gemm.tileRows).isMultiple(of: 2 * once.lastRows) { tall -= 1 }

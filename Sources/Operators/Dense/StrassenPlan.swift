@@ -20,6 +20,9 @@ struct StrassenPlan {
 
   /// Rows of the upper half of a group: images of 16 × 16 and more pixels are whole groups, so that no two images are summed.
   static let groupRows = 128
+  /// Columns of the widest panels (AVX-512). Limits that are measured with them shrink with narrower ones, whose machines have smaller
+  /// second-level caches as a rule and whose panels use a left factor less.
+  static let widestPanel = 32
   /// Bytes of left factors that a round makes: a share of the last-level cache.
   private static let roundByteLimit = 8 << 20
   /// Fewer rows gain less than the sums cost.

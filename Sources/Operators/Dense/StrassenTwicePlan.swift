@@ -26,7 +26,6 @@ struct StrassenTwicePlan {
   private static let roundLimit = 2
   /// Fewer rows, terms or columns gain less than the sums cost.
   private static let (leastRows, leastDepth, leastColumns) = (512, 1024, 1024)
-  private static let widestPanel = 32
 
   /// Nil where one level is expected to be as fast. Rows are whole groups, quarters of K whole cache lines.
   init?(rows: Int, depth: Int, pairs: Int, threads: Int, kernels: KernelTable, inOneBlock: Bool = false) {
@@ -51,7 +50,7 @@ struct StrassenTwicePlan {
     blocks = max(1, (pieces + limit - 1) / limit)
     blockDepth = (pieces + blocks - 1) / blocks * 2 * lineFloats
     groups = rows / Self.groupRows
-    roundGroups = min(groups, max(1, Self.roundLimit * kernels.gemm.tileColumns / Self.widestPanel))
+    roundGroups = min(groups, max(1, Self.roundLimit * kernels.gemm.tileColumns / StrassenPlan.widestPanel))
   }
 
   /// Rows of the tile of a quarter of a group that begins at `row`: 64 are four times 12 and twice 8, on AVX2 ten times 6 and once 4.
