@@ -14,7 +14,7 @@ func kernelSettings(_ define: String, _ flags: [String]) -> [SwiftSetting] {
 
 #if arch(x86_64)
   let kernelModules: [Target.Dependency] = [
-    "KernelsAVX512", "KernelsAVX512VNNI", "KernelsAVX512BF16", "KernelsAVX2", "KernelsPortable",
+    "KernelsAVX512", "KernelsAVX512VNNI", "KernelsAVX512BF16", "KernelsAMX", "KernelsAVX2", "KernelsPortable",
   ]
   let kernelTargets: [Target] = [
     .target(
@@ -26,6 +26,10 @@ func kernelSettings(_ define: String, _ flags: [String]) -> [SwiftSetting] {
     .target(
       name: "KernelsAVX512BF16", dependencies: ["CSIMD", "KernelTable"],
       swiftSettings: kernelSettings("KERNELS_AVX512", ["-march=x86-64-v4", "-mavx512bf16"].flatMap { ["-Xcc", $0] })),
+    .target(
+      name: "KernelsAMX", dependencies: ["CSIMD", "KernelTable"],
+      swiftSettings: kernelSettings(
+        "KERNELS_AVX512", ["-march=x86-64-v4", "-mamx-tile", "-mamx-bf16", "-mamx-int8"].flatMap { ["-Xcc", $0] })),
     .target(
       name: "KernelsAVX2", dependencies: ["CSIMD", "KernelTable"],
       swiftSettings: kernelSettings("KERNELS_AVX2", ["-Xcc", "-march=x86-64-v3"])),

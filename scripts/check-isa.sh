@@ -1,7 +1,7 @@
 #!/bin/sh
 # Checks the objects of a build: AVX-512 registers occur only in the KernelsAVX512 modules, AVX registers only there and in
-# KernelsAVX2, dot products of bytes only in KernelsAVX512VNNI, of bfloat16 pairs only in KernelsAVX512BF16, and these
-# modules define no weak symbol that another module could be linked to instead of its own.
+# KernelsAVX2, dot products of bytes only in KernelsAVX512VNNI, of bfloat16 pairs only in KernelsAVX512BF16, products of tiles
+# only in KernelsAMX, and these modules define no weak symbol that another module could be linked to instead of its own.
 #   scripts/check-isa.sh [BUILD_FOLDER]      (default: .build/release)
 set -eu
 build=${1:-.build/release}
@@ -18,16 +18,17 @@ for folder in "$build"/*.build; do
     # shellcheck disable=SC2086
     count=$(registers $objects)
     case "$register:$module" in
-      *:KernelsAVX512* | ymm:KernelsAVX2)
+      *:KernelsAVX512* | *:KernelsAMX | ymm:KernelsAVX2)
         if [ "$count" -eq 0 ]; then echo "$module: no $register instruction: built without its flags?"; status=1; fi ;;
       *)
         if [ "$count" -ne 0 ]; then echo "$module: $count instructions with $register registers"; status=1; fi ;;
     esac
   done
-  for owner in KernelsAVX512VNNI KernelsAVX512BF16; do
+  for owner in KernelsAVX512VNNI KernelsAVX512BF16 KernelsAMX; do
     case $owner in
       KernelsAVX512VNNI) pattern="vpdpbusds?|vpdpwssds?" ;;
       KernelsAVX512BF16) pattern="vdpbf16ps|vcvtne2?ps2bf16" ;;
+      KernelsAMX) pattern="tdp[a-z0-9]+" ;;
     esac
     # shellcheck disable=SC2086
     count=$(instructions $objects)
@@ -38,7 +39,7 @@ for folder in "$build"/*.build; do
     fi
   done
   case "$module" in
-    KernelsAVX512* | KernelsAVX2)
+    KernelsAVX512* | KernelsAMX | KernelsAVX2)
       # Symbols of the module's own name cannot collide; anything else weak could replace a baseline copy.
       # shellcheck disable=SC2086
       weak=$(nm --defined-only $objects | awk '$2 ~ /^[WVu]$/ { print $3 }' | sort -u |

@@ -24,7 +24,7 @@ package typealias ScalarKernel = @convention(c) (UnsafePointer<Float>, Float, Un
 ///
 /// A: rows at distance `GemmShape.rowStride`, allocated up to a multiple of `tileRows` rows. B: one packed panel of
 /// depth × tileColumns, zero beyond `columns`. depth ≤ `blockDepth`, columns ≤ tileColumns. `tile`: scratch of
-/// tileRows × tileColumns floats. Depths and strides count words of four bytes (`ElementFormat`). `next`: packed
+/// `edgeFloatCount` floats. Depths and strides count words of four bytes (`ElementFormat`). `next`: packed
 /// rows of A that the next call reads first. `ahead`: the first of as many rows that will be read later, of which `aheadLines`
 /// cache lines are brought near. Both are only hints.
 package typealias PanelKernel =
@@ -39,7 +39,11 @@ package struct GemmShape: Sendable {
   package var tileRows: Int
   package var tileColumns: Int
   /// Rows of the smallest register tile for what is left over.
-  package var smallestTileRows: Int { tileColumns == 32 ? 4 : tileRows }
+  package var smallestTileRows: Int
+  /// Time that a row of a tile takes per word of depth, in cycles: an estimate.
+  package var rowCycles = 1.0
+  /// Floats of scratch that a panel kernel takes.
+  package var edgeFloatCount: Int
   /// Longest K that one call of `gemmPanel` takes; longer products are split into blocks of this length.
   package var blockDepth: Int
   /// Distance in floats between rows of a packed A block: one cache line more than `blockDepth`, so that the rows of a
@@ -51,6 +55,8 @@ package struct GemmShape: Sendable {
     self.tileColumns = tileColumns
     self.blockDepth = blockDepth
     self.rowStride = rowStride
+    smallestTileRows = tileColumns == 32 ? 4 : tileRows
+    edgeFloatCount = tileRows * tileColumns
   }
 }
 
@@ -59,9 +65,15 @@ package struct GemmShape: Sendable {
 /// Counts may be zero; pointers need no alignment; overlap only where a kernel says so. NaN and infinity propagate.
 /// Kernels of one instruction set are deterministic; between sets results differ in the last bits.
 package struct KernelTable: Sendable {
-  /// `avx512_bf16`, `avx512_vnni`, `avx512`, `avx2` or `portable`.
+  /// `avx512_amx`, `avx512_bf16`, `avx512_vnni`, `avx512`, `avx2` or `portable`.
   package var name: StaticString
+  /// Of float32 products.
   package var gemm: GemmShape
+
+  /// Of products in that format.
+  package func shape(_ format: ElementFormat) -> GemmShape { format == .float32 ? gemm : narrow.shape ?? gemm }
+  /// Floats of scratch that panel kernels of any format take.
+  package var edgeFloatCount: Int { max(gemm.edgeFloatCount, narrow.shape?.edgeFloatCount ?? 0) }
 
   // Elementwise.
   package var add: BinaryKernel

@@ -27,6 +27,8 @@ package struct NarrowKernels: Sendable {
   package var multipliesPairs = false
   /// Whether one instruction multiplies bytes.
   package var multipliesBytes = false
+  /// Shapes of the products, where they are not those of float32; rows and panels are stored alike.
+  package var shape: GemmShape? = nil
   /// Two bfloat16 per word, sums in float32.
   package var pairPanel: PanelKernel
   /// Unsigned bytes of A times signed bytes of B; C holds 32-bit integers.
@@ -65,13 +67,13 @@ package struct NarrowKernels: Sendable {
     (multipliesPairs ? [.bfloat16] : []) + (multipliesBytes ? [.int8] : [])
   }
 
-  /// Time of one word's step of a product in float32 multiply-adds: 1 with dot instructions; the others count
-  /// instructions.
+  /// Time of one word's step of a product in float32 multiply-adds: 1 with dot instructions, less with tiles; the others
+  /// count instructions.
   package func stepCost(_ format: ElementFormat) -> Double {
     switch format {
     case .float32: 1
-    case .bfloat16: multipliesPairs ? 1 : 2.2
-    case .int8: multipliesBytes ? 1 : 3
+    case .bfloat16: multipliesPairs ? shape?.rowCycles ?? 1 : 2.2
+    case .int8: multipliesBytes ? shape?.rowCycles ?? 1 : 3
     }
   }
 

@@ -3,6 +3,7 @@ import Glibc
 package import KernelTable
 import KernelsPortable
 #if arch(x86_64)
+  import KernelsAMX
   import KernelsAVX2
   import KernelsAVX512
   import KernelsAVX512BF16
@@ -19,7 +20,11 @@ package enum Kernels {
         tables.append(KernelsAVX512.kernelTable())
         if csimd_has_avx512_vnni() {
           tables.insert(withByteProducts(tables[0]), at: 0)
-          if csimd_has_avx512_bf16() { tables.insert(withPairProducts(tables[0]), at: hasFastPairs ? 0 : 1) }
+          if csimd_has_avx512_bf16() {
+            let pairs = withPairProducts(tables[0])
+            tables.insert(pairs, at: hasFastPairs ? 0 : 1)
+            if csimd_may_use_tiles() { tables.insert(withTileProducts(pairs), at: 0) }
+          }
         }
       }
       if csimd_has_avx2() { tables.append(KernelsAVX2.kernelTable()) }
@@ -32,7 +37,7 @@ package enum Kernels {
   /// (families 25 and 26 measured), on Intel's that of four (family 6, model 207).
   private static var hasFastPairs: Bool { csimd_amd_family() > 0 }
 
-  /// The table in use: the environment's `ADADIFF_ISA` (`avx512_bf16`, `avx512_vnni`, `avx512`, `avx2`, `portable`) where the machine has it,
+  /// The table in use: the environment's `ADADIFF_ISA` (`avx512_amx`, `avx512_bf16`, `avx512_vnni`, `avx512`, `avx2`, `portable`) where the machine has it,
   /// else the best one. Fixed for the life of the process, so that packed weights and kernels always fit each other.
   package static let current: KernelTable = {
     if let wanted = getenv("ADADIFF_ISA"), let table = table(named: String(cString: wanted)) { return table }

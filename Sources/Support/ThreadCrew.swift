@@ -185,6 +185,7 @@ final class ThreadCrew: @unchecked Sendable {
       if let state = news() { return state }
       csimd_pause()
     }
+    csimd_tiles_end()
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }
     sleepingWorkers.add(1, ordering: .sequentiallyConsistent)

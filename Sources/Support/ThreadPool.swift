@@ -1,3 +1,4 @@
+import CSIMD
 import Synchronization
 
 /// Runs chunks of work on a fixed set of threads; the caller's thread takes part.
@@ -42,6 +43,8 @@ public final class ThreadPool: Sendable {
         task += 1
       }
     }
+    // The host's thread comes back as it was.
+    csimd_tiles_end()
   }
 
   /// Splits `0..<count` into ranges of at least `grain` elements and calls `body` once per range.

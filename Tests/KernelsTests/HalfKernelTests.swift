@@ -26,7 +26,7 @@ import Testing
           for depth in [0, 1, 15, 16, 17, 65, g.blockDepth] {
             let a = numbers((rows + g.tileRows) * g.rowStride, seed: 1)
             let (floats, halves) = Self.panel(table, max(1, depth) * g.tileColumns)
-            var tile = [Float](repeating: 0, count: g.tileRows * g.tileColumns)
+            var tile = [Float](repeating: 0, count: table.edgeFloatCount)
             var expected = numbers(rows * columns, seed: 2)
             var c = expected
             for accumulate in [false, true] {

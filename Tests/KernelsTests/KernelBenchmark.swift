@@ -27,7 +27,7 @@ import Testing
       let a = numbers(rows * g.rowStride)
       let b = numbers(g.blockDepth * g.tileColumns)
       var c = [Float](repeating: 0, count: rows * g.tileColumns)
-      var tile = [Float](repeating: 0, count: g.tileRows * g.tileColumns)
+      var tile = [Float](repeating: 0, count: table.edgeFloatCount)
       let gemm = Self.seconds {
         for _ in 0..<8 {
           table.gemmPanel(rows, g.tileColumns, g.blockDepth, a, b, &c, g.tileColumns, false, &tile, nil, nil, 0, 0)

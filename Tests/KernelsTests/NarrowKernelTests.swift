@@ -38,8 +38,8 @@ import Testing
   @Test func pairPanels() {
     for table in Kernels.supported {
       let g = table.gemm
-      for rows in [1, 3, 4, 5, g.tileRows - 1, g.tileRows, g.tileRows + 1] {
-        for columns in [1, 3, g.tileColumns / 2 + 1, g.tileColumns - 1, g.tileColumns] {
+      for rows in [1, 3, 4, 5, 15, 16, 17, 31, 32, 33, 49, g.tileRows - 1, g.tileRows, g.tileRows + 1] {
+        for columns in [1, 3, g.tileColumns / 2, g.tileColumns / 2 + 1, g.tileColumns - 1, g.tileColumns] {
           for depth in [1, 2, 17, 64, 2 * g.blockDepth - 1] { checkPairs(table, rows, columns, depth) }
         }
       }
@@ -59,7 +59,7 @@ import Testing
     table.narrow.packPairs(packedRows(table, b, depth, columns), depth, &panel)
     let stride = columns + 5
     let start = numbers(rows * stride, seed: 3)
-    var tile = [Float](repeating: 0, count: g.tileRows * g.tileColumns)
+    var tile = [Float](repeating: 0, count: table.edgeFloatCount)
     for accumulate in [false, true] {
       var c = start
       table.narrow.pairPanel(
@@ -88,8 +88,8 @@ import Testing
   @Test func bytePanels() {
     for table in Kernels.supported {
       let g = table.gemm
-      for rows in [1, 4, 7, g.tileRows, g.tileRows + 1] {
-        for columns in [1, g.tileColumns / 2 + 1, g.tileColumns] {
+      for rows in [1, 4, 7, 15, 16, 17, 31, 32, 33, 49, g.tileRows, g.tileRows + 1] {
+        for columns in [1, g.tileColumns / 2, g.tileColumns / 2 + 1, g.tileColumns] {
           for depth in [1, 3, 4, 17, 64, 4 * g.blockDepth - 1] { checkBytes(table, rows, columns, depth) }
         }
       }
@@ -112,7 +112,7 @@ import Testing
     let factors = [Float](repeating: 1, count: g.tileColumns)
     table.narrow.packBytes(packedRows(table, b, depth, columns), depth, factors, &panel, &sums)
     var c = [Float](repeating: 0, count: rows * columns)
-    var tile = [Float](repeating: 0, count: g.tileRows * g.tileColumns)
+    var tile = [Float](repeating: 0, count: table.edgeFloatCount)
     table.narrow.bytePanel(rows, columns, words, packed, panel, &c, columns, false, &tile, nil, nil, 0, 0)
     table.narrow.bytePanel(rows, columns, words, packed, panel, &c, columns, true, &tile, nil, nil, 0, 0)
     for j in 0..<columns {

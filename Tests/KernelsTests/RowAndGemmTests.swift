@@ -136,7 +136,7 @@ import Testing
     #expect(panel == other)
     #expect(panel[depth * g.tileColumns] == 9)
     let stride = columns + 5
-    var tile = [Float](repeating: 0, count: g.tileRows * g.tileColumns)
+    var tile = [Float](repeating: 0, count: table.edgeFloatCount)
     let start = numbers(rows * stride, seed: 3)
     for accumulate in [false, true] {
       var c = start
@@ -219,7 +219,7 @@ import Testing
             let b = numbers(depth * g.tileColumns, seed: 2)
             let stride = g.tileColumns + 3
             var c = [Float](repeating: 7, count: (rows + g.tileRows) * stride)
-            var tile = [Float](repeating: 0, count: g.tileRows * g.tileColumns)
+            var tile = [Float](repeating: 0, count: table.edgeFloatCount)
             table.gemmPanel(rows, columns, depth, a, b, &c, stride, accumulate, &tile, nil, nil, 0, 0)
             for row in 0..<(rows + g.tileRows) {
               for column in 0..<stride {

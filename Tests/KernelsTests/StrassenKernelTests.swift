@@ -53,7 +53,7 @@ import Testing
           for (columns, accumulate) in [(g.tileColumns, false), (g.tileColumns, true), (3, true)] {
             let start = numbers(rows * g.tileColumns, seed: 3)
             var (c, expected) = (start, accumulate ? start : [Float](repeating: 0, count: start.count))
-            var tile = [Float](repeating: 0, count: g.tileRows * g.tileColumns)
+            var tile = [Float](repeating: 0, count: table.edgeFloatCount)
             deep.product(rows, columns, depth, a, b, &c, g.tileColumns, accumulate, &tile, a, nil, 0, 0)
             for first in stride(from: 0, to: depth, by: g.blockDepth) {
               let count = min(g.blockDepth, depth - first)

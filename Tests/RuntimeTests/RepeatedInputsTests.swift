@@ -33,8 +33,9 @@ import Testing
     func count(_ operatorType: String) -> Int { entries.count { $0.operatorType == operatorType } }
   }
 
-  /// Products of half as many rows may be cut into other blocks: some rounding, in networks with a few dozen layers.
-  private static let limit = 1e-5
+  /// Products of half as many rows may be cut into other blocks: some rounding, in networks with a few dozen layers. A
+  /// convolution may take another algorithm, which in bfloat16 rounds other numbers: 2^-9 in each.
+  private static func limit(_ precision: Precision) -> Double { precision == .float32 ? 1e-5 : 1e-2 }
 
   @Test(arguments: ["sd15", "sd15_opset14", "sd15_dynamo", "sd21", "sdxl"], [Precision.float32, .bfloat16])
   func networks(_ name: String, precision: Precision) throws {
@@ -47,7 +48,7 @@ import Testing
     let series = RunSeries(
       constantInputs: ["encoder_hidden_states"], repeatedInputs: ["sample", "timestep", "unknown"])
     let (plain, shared) = (try Ran(model, feeds, nil), try Ran(model, feeds, series))
-    #expect(try FixtureTests.relativeError(shared.result, plain.result) <= Self.limit)
+    #expect(try FixtureTests.relativeError(shared.result, plain.result) <= Self.limit(precision))
     #expect(shared.multiplyAccumulates < plain.multiplyAccumulates)
     // Nothing that was fused falls apart.
     for type in ["adadiff.Attention", "adadiff.ConvNHWC", "adadiff.MatMulGeglu", "adadiff.GroupNormNHWC", "Softmax"] {

@@ -35,6 +35,9 @@ bool csimd_has_avx2(void);
 // AVX-512 with dot products of bytes, and of bfloat16 pairs.
 bool csimd_has_avx512_vnni(void);
 bool csimd_has_avx512_bf16(void);
+// Whether the machine has tiles for bfloat16 and bytes. The first call asks the operating system to let this process use
+// them, which stands for its life.
+bool csimd_may_use_tiles(void);
 // CPU vendor is AMD (or Hygon) and its family number; 0 for other vendors and other architectures.
 int csimd_amd_family(void);
 // CPUs in the calling thread's affinity mask; 0 when unknown.
@@ -383,5 +386,7 @@ CSIMD_INLINE void csimd_transpose(const float *from, intptr_t stride, float *to,
   csimd_store(to + 3 * to_stride, (csimd_float){r0[3], r1[3], r2[3], r3[3]});
 }
 #endif
+
+#include "ctiles.h"
 
 #endif

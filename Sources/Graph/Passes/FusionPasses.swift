@@ -8,7 +8,7 @@ package enum FusionPasses {
     fuse(&graph)
     LayoutPass.apply(to: &graph)
     ReducedPrecisionPass.apply(precision, to: &graph)
-    if precision == .float32 { ProductGrouping.apply(to: &graph) }
+    ProductGrouping.apply(to: &graph)
   }
 
   /// In this order: later patterns contain earlier ones (GroupNorm + SiLU, projection + GELU).

@@ -2,7 +2,7 @@
 /// `adadiff:MatMulGroup`, whose rows are packed once for all of them, or summed once where they take two levels of Strassen's
 /// algorithm.
 ///
-/// For float32; the choice depends on the matrices alone, so that plans for other shapes share the packed weights.
+/// The choice depends on the matrices and their precision alone, so that plans for other shapes share the packed weights.
 enum ProductGrouping {
   /// Operators take at most so many matrices.
   private static let limit = 3
@@ -13,6 +13,8 @@ enum ProductGrouping {
     struct Key: Hashable {
       let rows: ValueID
       let shape: [Int]
+      /// What `ReducedPrecisionPass` chose.
+      let precision: String?
     }
     var groups: [Key: [Int]] = [:]
     for (index, node) in graph.nodes.enumerated() {
@@ -20,7 +22,9 @@ enum ProductGrouping {
         let id = node.inputs[1], let matrix = graph.constants[id], matrix.type == .float32, matrix.rank == 2,
         matrix.count > 0, matrix.shape[1].isMultiple(of: columnMultiple)
       else { continue }
-      groups[Key(rows: rows, shape: matrix.shape), default: []].append(index)
+      groups[
+        Key(rows: rows, shape: matrix.shape, precision: precision(of: node)), default: []
+      ].append(index)
     }
     var replaced: [Int: Node?] = [:]
     for members in groups.values.flatMap(pieces) {
@@ -28,9 +32,15 @@ enum ProductGrouping {
       for index in members { replaced[index] = .some(nil) }
       replaced[members[members.startIndex]] = Node(
         name: nodes[0].name, operatorType: "MatMulGroup", domain: "adadiff", version: FusionPasses.version,
-        inputs: [nodes[0].inputs[0]] + nodes.map { $0.inputs[1] }, outputs: nodes.map { $0.outputs[0] })
+        inputs: [nodes[0].inputs[0]] + nodes.map { $0.inputs[1] }, outputs: nodes.map { $0.outputs[0] },
+        attributes: nodes[0].attributes)
     }
     graph.nodes = graph.nodes.enumerated().compactMap { index, node in replaced[index] ?? node }
+  }
+
+  private static func precision(of node: Node) -> String? {
+    guard case .string(let name)? = node.attributes[ReducedPrecisionPass.attribute] else { return nil }
+    return name
   }
 
   /// Two or three at a time in the order of the nodes, so that none of several is alone.

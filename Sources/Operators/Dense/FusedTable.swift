@@ -29,6 +29,6 @@ let fusedOperators: [OperatorEntry] = [
   },
   OperatorEntry("Geglu", domain: "adadiff") { _ in GegluOperator() },
   OperatorEntry("MatMulGeglu", domain: "adadiff") { MatMulGegluOperator(format: try $0.elementFormat()) },
-  OperatorEntry("MatMulGroup", domain: "adadiff") { _ in MatMulGroupOperator() },
+  OperatorEntry("MatMulGroup", domain: "adadiff") { MatMulGroupOperator(format: try $0.elementFormat()) },
   OperatorEntry("ResizeNearestNHWC", domain: "adadiff") { try ResizeNearestChannelsLastOperator($0) },
 ]

@@ -32,7 +32,7 @@ struct MatMulGegluOperator: Operator {
     return [ValueInfo(type: .float32, shape: a.shape.dropLast() + [n])]
   }
 
-  /// A packed piece of A, one register tile, and the two products of a panel.
+  /// A product's slot, and the two products of a panel.
   private static func slotFloatCount(_ kernels: KernelTable) -> Int {
     MatrixProduct.slotFloatCount(kernels) + 2 * tileFloatCount(kernels)
   }
@@ -42,8 +42,8 @@ struct MatMulGegluOperator: Operator {
   }
 
   /// Rows of A that a thread holds packed for all of K, in whole tiles; 0 where K is too long for one.
-  private static func heldRows(words: Int, _ kernels: KernelTable) -> Int {
-    let g = kernels.gemm
+  private static func heldRows(words: Int, _ kernels: KernelTable, _ format: ElementFormat) -> Int {
+    let g = kernels.shape(format)
     return MatrixProduct.heldRows(kernels) / g.equalBlocks(words).count / g.tileRows * g.tileRows
   }
 
@@ -52,7 +52,7 @@ struct MatMulGegluOperator: Operator {
     guard let (rows, k, n) = try? sizes(inputs) else { return 0 }
     let format = packed?.value.format ?? .float32
     var slots =
-      Self.heldRows(words: format.words(k), kernels) == 0
+      Self.heldRows(words: format.words(k), kernels, format) == 0
       ? MatrixProduct.scratchByteCount(
         rows: rows, depth: k, columns: n, format: format, threads: threads, kernels)
       : ScratchMemory.byteCount(floats: max(1, threads) * Self.slotFloatCount(kernels))
@@ -113,10 +113,11 @@ struct MatMulGegluOperator: Operator {
     let g = kernels.gemm
     let limit = MatrixProduct.blockRowLimit(kernels)
     var partition = MatrixProduct.Partition(
-      rows: rows, depth: value.words, panels: value.panelCount, matrices: 2, threads: slots, kernels: kernels)
+      rows: rows, depth: value.words, panels: value.panelCount, matrices: 2, threads: slots, kernels: kernels,
+      format: value.format)
     // Rows per task so that A is packed for all of K, and never more than the tiles hold.
     let (depthBlocks, blockDepth) = (partition.depthBlocks, partition.blockDepth)
-    let held = Self.heldRows(words: value.words, kernels)
+    let held = Self.heldRows(words: value.words, kernels, value.format)
     guard held > 0 else {
       return try runWide(value, gate, a, bias, y, context: context, scratch: &scratch)
     }

@@ -6,9 +6,11 @@ import Support
 /// `adadiff:MatMulGroup`: A (…, K) times two or three constant matrices (K, N), N whole panels; an output for each.
 ///
 /// The matrices are packed side by side, so that they are one product where they take no level of Strassen's algorithm, whose
-/// tasks are divided once, or two levels, whose left factors are made once. With one level they are multiplied one after the
-/// other: on register tiles one product was 4 % slower.
+/// tasks are divided and rows packed once, or two levels, whose left factors are made once. With one level they are multiplied
+/// one after the other: on register tiles one product was 4 % slower.
 struct MatMulGroupOperator: Operator {
+  /// Of the matrices, packed.
+  var format = ElementFormat.float32
   /// The matrices side by side, and how many they are, where they were constants when the plan was made.
   var packed: (matrix: PackedMatrix, count: Int)?
 
@@ -39,10 +41,11 @@ struct MatMulGroupOperator: Operator {
     guard let (k, n, count) = try? sizes(inputs), k > 0, let a = inputs.optionalInput(0) else { return 0 }
     let kernels = Kernels.current
     let rows = a.shape.reduce(1, *) / k
+    let format = packed?.matrix.format ?? WeightStorage(format, kernels).format
     let plain = [n, count * n].map {
-      MatrixProduct.scratchByteCount(
-        rows: rows, depth: k, columns: $0, format: .float32, threads: threads, kernels)
+      MatrixProduct.scratchByteCount(rows: rows, depth: k, columns: $0, format: format, threads: threads, kernels)
     }.reduce(0, max)
+    guard format == .float32 else { return plain }
     return StrassenLevels.scratchByteCount(
       rows: rows, depth: k, pairs: count * PackedMatrix.panelCount(n, kernels) / 2, threads: threads, kernels: kernels,
       plain: plain)
@@ -51,21 +54,29 @@ struct MatMulGroupOperator: Operator {
   func prepared(for inputs: [ValueInfo?], threads: Int) throws -> (any Operator)? {
     guard packed == nil else { return nil }
     let (k, n, count) = try sizes(inputs)
-    let matrix = try PackedMatrix(depth: k, columns: count * n, kernels: Kernels.current)
+    let kernels = Kernels.current
+    let storage = WeightStorage(format, kernels)
+    let matrix = try PackedMatrix(depth: k, columns: count * n, kernels: kernels, format: storage.format)
+    let tile = kernels.gemm.tileColumns
     let panels = matrix.panelCount / count
-    guard panels * count * matrix.kernels.gemm.tileColumns == count * n else {
+    guard panels * count * tile == count * n else {
       throw Failure(.unsupported, "columns that are not whole panels", actual: "\(n)")
     }
+    let block = try HeapBlock(byteCount: 4 * PackedMatrix.packingFloatCount(kernels))
+    let scratch = block.bytes.baseAddress?.assumingMemoryBound(to: Float.self)
     for index in 0..<count {
       guard let constant = inputs.optionalInput(index + 1)?.constant else {
         throw Failure(.unsupported, "matrices that are not constant")
       }
-      let part = PackedMatrix(
-        depth: k, columns: n, kernels: matrix.kernels, panels: matrix.panels + index * panels * matrix.panelStride)
-      part.packAll(from: constant.floats, rowStride: n, transposed: false)
+      for panel in 0..<panels {
+        matrix.pack(panel: index * panels + panel, scratch: scratch) { first, rows, target in
+          kernels.packPanel(constant.floats + first * n + panel * tile, n, rows, tile, target)
+        }
+      }
     }
+    withExtendedLifetime(block) {}
     var copy = self
-    copy.packed = (try matrix.halved(), count)
+    copy.packed = (try matrix.halved(rounding: storage.roundsToFloat16), count)
     return copy
   }
 
@@ -85,13 +96,13 @@ struct MatMulGroupOperator: Operator {
     func product(_ index: Int) -> MatrixProduct? {
       outputs.optionalTensor(index).map { y in
         let matrix = PackedMatrix(
-          depth: packed.depth, columns: columns, kernels: packed.kernels,
+          depth: packed.depth, columns: columns, kernels: packed.kernels, format: packed.format,
           panels: packed.panels + index * panels * packed.panelStride, isHalf: packed.isHalf)
         return MatrixProduct(rows: rows, b: matrix, c: y.floats, cStride: columns)
       }
     }
     let levels =
-      panels.isMultiple(of: 2)
+      packed.format == .float32 && panels.isMultiple(of: 2)
       ? StrassenLevels(
         rows: rows, depth: packed.depth, pairs: packed.panelCount / 2, threads: context.pool.threads,
         kernels: packed.kernels, inPlace: true, isHalf: packed.isHalf) : nil

@@ -38,11 +38,11 @@ struct MatrixProduct {
   /// Blocks of K that are packed together, so that a tile of C stays in the first-level cache through all of them.
   static let chunkLimit = 5
 
-  /// Floats of scratch per slot: packed pieces of A, scale and factor of their rows, one register tile, and which pieces are
+  /// Floats of scratch per slot: packed pieces of A, scale and factor of their rows, a panel kernel's, and which pieces are
   /// there.
   static func slotFloatCount(_ kernels: KernelTable) -> Int {
     let g = kernels.gemm
-    return (heldRows(kernels) * (g.rowStride + 2) + g.tileRows * g.tileColumns + HeldPieces.limit + 15) & ~15
+    return (heldRows(kernels) * (g.rowStride + 2) + kernels.edgeFloatCount + HeldPieces.limit + 15) & ~15
   }
 
   /// Scratch memory of a product with `rows` rows and a B of `depth` × `columns`.
@@ -52,7 +52,8 @@ struct MatrixProduct {
     let words = format.words(depth)
     let panels = PackedMatrix.panelCount(columns, kernels)
     let partition = Partition(
-      rows: rows, depth: words, panels: panels, threads: max(1, threads), kernels: kernels, mayPackAhead: true)
+      rows: rows, depth: words, panels: panels, threads: max(1, threads), kernels: kernels, format: format,
+      mayPackAhead: true)
     let plain =
       ScratchMemory.byteCount(floats: max(1, threads) * slotFloatCount(kernels))
       + (partition.packsAhead ? ScratchMemory.byteCount(floats: partition.aheadFloatCount(kernels)) : 0)
@@ -81,7 +82,8 @@ struct MatrixProduct {
     }
     let slots = context.pool.threads
     let partition = Partition(
-      rows: rows, depth: b.words, panels: b.panelCount, threads: slots, kernels: kernels, mayPackAhead: true)
+      rows: rows, depth: b.words, panels: b.panelCount, threads: slots, kernels: kernels, format: b.format,
+      mayPackAhead: true)
     let blocks = try scratch.takeFloats(slots * Self.slotFloatCount(kernels))
     if partition.packsAhead {
       let ahead = try scratch.takeFloats(partition.aheadFloatCount(kernels))

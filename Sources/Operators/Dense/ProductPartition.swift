@@ -42,10 +42,10 @@ extension MatrixProduct {
     /// `depth` counts words. `matrices` of B are multiplied side by side. `rowLimit`: at most so many rows in a task, with
     /// one block of K at a time. `mayPackAhead`: whoever runs it has room for all of A.
     init(
-      rows: Int, depth: Int, panels: Int, matrices: Int = 1, threads: Int, kernels: KernelTable, rowLimit: Int? = nil,
-      mayPackAhead: Bool = false
+      rows: Int, depth: Int, panels: Int, matrices: Int = 1, threads: Int, kernels: KernelTable,
+      format: ElementFormat = .float32, rowLimit: Int? = nil, mayPackAhead: Bool = false
     ) {
-      let g = kernels.gemm
+      let g = kernels.shape(format)
       func tiles(_ rows: Int) -> Int { (rows + g.tileRows - 1) / g.tileRows * g.tileRows }
       (depthBlocks, blockDepth) = g.equalBlocks(depth)
       let held = MatrixProduct.heldRows(kernels)
@@ -87,7 +87,7 @@ extension MatrixProduct {
     }
 
     /// Few rows: cuts both ways so that no thread waits long for another. Times are in cycles per word of depth; the
-    /// figures are estimates for AVX-512, a register tile taking a cycle per row. Of a piece of more than `heldRows` rows no
+    /// figures are estimates for AVX-512. Of a piece of more than `heldRows` rows no
     /// thread keeps all of K: then A is packed ahead.
     private mutating func share(
       rows: Int, depth: Int, panels: Int, matrices: Int, threads: Int, heldRows: Int, _ g: GemmShape
@@ -118,7 +118,7 @@ extension MatrixProduct {
           rowsFirst
           ? ((perThread + across - 1) / across, min(across, perThread))
           : (min(blocks, perThread), (perThread + blocks - 1) / blocks)
-        let task = Double(matrices * width) * (product + reading) + overhead
+        let task = Double(matrices * width) * (product * g.rowCycles + reading) + overhead
         let time =
           (Double(perThread) + unevenness) * task
           + (height <= heldRows
@@ -189,7 +189,7 @@ extension MatrixProduct {
   /// The packed pieces of A in one slot's scratch memory: piece i lies at place i modulo the number of places.
   struct HeldPieces {
     static let limit = 16
-    /// One register tile, before the marks.
+    /// Scratch of panel kernels, before the marks.
     let tile: UnsafeMutablePointer<Float>
     /// Per place, the number of the piece.
     private let marks: UnsafeMutablePointer<UInt32>
@@ -199,7 +199,7 @@ extension MatrixProduct {
     init(_ scratch: UnsafeMutablePointer<Float>, _ kernels: KernelTable) {
       let g = kernels.gemm
       tile = scratch + MatrixProduct.heldRows(kernels) * (g.rowStride + 2)
-      marks = UnsafeMutableRawPointer(tile + g.tileRows * g.tileColumns).assumingMemoryBound(to: UInt32.self)
+      marks = UnsafeMutableRawPointer(tile + kernels.edgeFloatCount).assumingMemoryBound(to: UInt32.self)
     }
 
     func clear() { marks.update(repeating: Self.none, count: Self.limit) }

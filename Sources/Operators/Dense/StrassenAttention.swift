@@ -126,7 +126,7 @@ extension AttentionCore {
     factors: UnsafeMutablePointer<Float>, _ own: Slot
   ) {
     let g = kernels.gemm
-    let step = Self.stepRows(kernels)
+    let step = Self.stepRows(kernels, formats)
     let source = q.position(item, head, firstQuery)
     kernels.attention.prefetchRows(rows, size, source, q.positionStride)
     for first in stride(from: 0, to: rows, by: step) {

@@ -120,7 +120,7 @@ struct WinogradConvolution {
 
   private var tiles: Int { shape.batch * tilesDown * tilesAcross }
   /// Rows of the smallest matrix product.
-  private var rowStep: Int { kernels.gemm.smallestTileRows }
+  private var rowStep: Int { kernels.shape(arithmetic).smallestTileRows }
   private var blocks: Int { (tiles + tilesPerBlock - 1) / tilesPerBlock }
 
   /// Expected time in vector multiply-adds. The transforms' figures are measured on AVX-512 (cycles per vector, data in
@@ -135,7 +135,7 @@ struct WinogradConvolution {
     let weights =
       (format == .float32 ? 5 : 7.2) * frequencies * Double(blocks) * Double(shape.inChannels) * 2 * Double(panels)
     let output = 6.1 * frequencies * Double(tiles) * 2 * Double(panels)
-    return products * 1.1 + input + weights + output
+    return products * 1.1 * kernels.shape(arithmetic).rowCycles + input + weights + output
   }
 
   static func directCost(
@@ -161,7 +161,7 @@ struct WinogradConvolution {
   private var productFrequencyStride: Int { paddedTiles * kernels.gemm.tileColumns + 16 }
   private var slotFloatCount: Int {
     let g = kernels.gemm
-    let vectors = WinogradKernels.scratchVectors * lanes + g.tileRows * g.tileColumns
+    let vectors = WinogradKernels.scratchVectors * lanes + kernels.edgeFloatCount
     return transforms.frequencies * (weightFrequencyStride + productFrequencyStride) + vectors
       + (format != .float32 && arithmetic == .float32 ? 9 * pieceFloatCount : 0)
   }
@@ -285,7 +285,7 @@ struct WinogradConvolution {
     let edge = vectors + WinogradKernels.scratchVectors * lanes
     let firstColumn = panel * g.tileColumns
     let columns = min(g.tileColumns, shape.outChannels - firstColumn)
-    let after = edge + g.tileRows * g.tileColumns
+    let after = edge + kernels.edgeFloatCount
     let kernel = arithmetic == .float32 ? kernels.gemmPanel : kernels.narrow.pairPanel
     let words = arithmetic.words(shape.inChannels)
     var k = 0

@@ -27,7 +27,7 @@ extension MatMulOperator {
 }
 
 extension MatMulGroupOperator {
-  func kernelName(for inputs: [ValueInfo?]) -> String? { "packed weights" }
+  func kernelName(for inputs: [ValueInfo?]) -> String? { "packed weights" + (packed?.matrix.format.suffix ?? "") }
 }
 
 extension GemmOperator {
