@@ -16,6 +16,7 @@ struct AttentionFormats: Equatable {
   init(_ format: ElementFormat, keys: Int, _ kernels: KernelTable) {
     let format = format == .bfloat16 && !kernels.narrow.multipliesPairs ? .float32 : format
     values = format == .int8 ? (kernels.narrow.multipliesPairs ? .bfloat16 : .float32) : format
-    scores = keys < Self.leastKeysOfBytes ? values : format
+    // On tiles, scores of pairs take as long as those of bytes, which have to become floats.
+    scores = keys < Self.leastKeysOfBytes || kernels.narrow.shape != nil ? values : format
   }
 }
