@@ -29,7 +29,8 @@ func kernelSettings(_ define: String, _ flags: [String]) -> [SwiftSetting] {
     .target(
       name: "KernelsAMX", dependencies: ["CSIMD", "KernelTable"],
       swiftSettings: kernelSettings(
-        "KERNELS_AVX512", ["-march=x86-64-v4", "-mamx-tile", "-mamx-bf16", "-mamx-int8"].flatMap { ["-Xcc", $0] })),
+        "KERNELS_AVX512",
+        ["-march=x86-64-v4", "-mavx512bf16", "-mamx-tile", "-mamx-bf16", "-mamx-int8"].flatMap { ["-Xcc", $0] })),
     .target(
       name: "KernelsAVX2", dependencies: ["CSIMD", "KernelTable"],
       swiftSettings: kernelSettings("KERNELS_AVX2", ["-Xcc", "-march=x86-64-v3"])),

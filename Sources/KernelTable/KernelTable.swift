@@ -44,6 +44,8 @@ package struct GemmShape: Sendable {
   package var rowCycles = 1.0
   /// Floats of scratch that a panel kernel takes.
   package var edgeFloatCount: Int
+  /// Blocks of K are multiples of so many words.
+  package var depthStep = 16
   /// Longest K that one call of `gemmPanel` takes; longer products are split into blocks of this length.
   package var blockDepth: Int
   /// Distance in floats between rows of a packed A block: one cache line more than `blockDepth`, so that the rows of a
@@ -71,9 +73,17 @@ package struct KernelTable: Sendable {
   package var gemm: GemmShape
 
   /// Of products in that format.
-  package func shape(_ format: ElementFormat) -> GemmShape { format == .float32 ? gemm : narrow.shape ?? gemm }
+  package func shape(_ format: ElementFormat) -> GemmShape {
+    switch format {
+    case .float32: gemm
+    case .twoBFloat16: split?.shape ?? gemm
+    case .bfloat16, .int8: narrow.shape ?? gemm
+    }
+  }
   /// Floats of scratch that panel kernels of any format take.
-  package var edgeFloatCount: Int { max(gemm.edgeFloatCount, narrow.shape?.edgeFloatCount ?? 0) }
+  package var edgeFloatCount: Int {
+    max(gemm.edgeFloatCount, max(narrow.shape?.edgeFloatCount ?? 0, split?.shape.edgeFloatCount ?? 0))
+  }
 
   // Elementwise.
   package var add: BinaryKernel
@@ -165,6 +175,9 @@ package struct KernelTable: Sendable {
 
   /// bfloat16 and 8-bit matrix products.
   package var narrow: NarrowKernels
+
+  /// Large float32 products; nil where they are not faster.
+  package var split: SplitKernels? = nil
 
   /// Matrices stored as float16; nil where the machine does not convert them in one instruction.
   package var half: HalfKernels? = nil

@@ -3,16 +3,21 @@
 package enum ElementFormat: Sendable {
   case float32
   case bfloat16
+  /// float32 as the sum of two bfloat16 (`SplitKernels`), where that is multiplied faster.
+  case twoBFloat16
   /// B: signed, symmetric, one scale per column. A: value / scale + 128, unsigned, one scale per row.
   case int8
 
   package var elementsPerWord: Int {
     switch self {
-    case .float32: 1
+    case .float32, .twoBFloat16: 1
     case .bfloat16: 2
     case .int8: 4
     }
   }
+
+  /// Whether products are those of float32, or nearly.
+  package var isFloat32: Bool { self == .float32 || self == .twoBFloat16 }
 
   /// Words that hold `depth` elements.
   package func words(_ depth: Int) -> Int { (depth + elementsPerWord - 1) / elementsPerWord }
@@ -71,7 +76,7 @@ package struct NarrowKernels: Sendable {
   /// count instructions.
   package func stepCost(_ format: ElementFormat) -> Double {
     switch format {
-    case .float32: 1
+    case .float32, .twoBFloat16: 1
     case .bfloat16: multipliesPairs ? shape?.rowCycles ?? 1 : 2.2
     case .int8: multipliesBytes ? shape?.rowCycles ?? 1 : 3
     }

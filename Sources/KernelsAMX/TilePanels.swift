@@ -4,9 +4,9 @@ internal import CSIMD
 // Registers keep the shape of whole tiles, because a new one takes as long as twenty products; edges pass through scratch.
 
 /// Rows and columns of a tile of sums, rows of a tile of A, and words of depth that one instruction multiplies.
-@inline(__always) private var side: Int { 16 }
+@inline(__always) var side: Int { 16 }
 /// Floats of a row of a packed panel.
-@inline(__always) private var panelWidth: Int { 2 &* side }
+@inline(__always) var tileColumns: Int { 2 &* side }
 /// Floats from row to row of packed A: `GemmShape.rowStride`.
 @inline(__always) private var rowStride: Int { 256 &+ 16 }
 
@@ -19,8 +19,9 @@ func pairPanel(
 ) {
   multiplyPanel(
     rows, columns, depth, a, b, c, cStride, accumulate, edge, next,
-    RowsAhead(address: ahead, stride: aheadStride, lines: aheadLines), csimd_tiles_pairs_upper_left,
-    csimd_tiles_pairs_upper_right, csimd_tiles_pairs_lower_left, csimd_tiles_pairs_lower_right)
+    RowsAhead(address: ahead, stride: aheadStride, lines: aheadLines), PanelAhead(after: b, depth: depth),
+    csimd_tiles_pairs_upper_left, csimd_tiles_pairs_upper_right, csimd_tiles_pairs_lower_left,
+    csimd_tiles_pairs_lower_right)
 }
 
 func bytePanel(
@@ -29,12 +30,13 @@ func bytePanel(
 ) {
   multiplyPanel(
     rows, columns, depth, a, b, c, cStride, accumulate, edge, next,
-    RowsAhead(address: ahead, stride: aheadStride, lines: aheadLines), csimd_tiles_bytes_upper_left,
-    csimd_tiles_bytes_upper_right, csimd_tiles_bytes_lower_left, csimd_tiles_bytes_lower_right)
+    RowsAhead(address: ahead, stride: aheadStride, lines: aheadLines), PanelAhead(after: b, depth: depth),
+    csimd_tiles_bytes_upper_left, csimd_tiles_bytes_upper_right, csimd_tiles_bytes_lower_left,
+    csimd_tiles_bytes_lower_right)
 }
 
 /// Rows that are wanted after this product, a few lines of each.
-private struct RowsAhead {
+struct RowsAhead {
   let address: In?
   let stride: Int
   let lines: Int
@@ -50,6 +52,20 @@ private struct RowsAhead {
       line &+= 1
     }
   }
+}
+
+/// Cache lines of B that are wanted after this product.
+struct PanelAhead {
+  let first: In
+  let lines: Int
+
+  init(first: In, lines: Int) {
+    self.first = first
+    self.lines = lines
+  }
+
+  /// As much as a piece of a panel takes, behind it.
+  init(after piece: In, depth: Int) { self.init(first: piece + depth &* tileColumns, lines: 2 &* depth) }
 }
 
 /// Up to 16 rows of A and their sums.
@@ -97,33 +113,35 @@ private struct RowTile {
   }
 }
 
-/// A `PanelKernel` by four multiplications of tiles: sums upper left, upper right, lower left and lower right.
+/// A `PanelKernel` by four multiplications of tiles: sums upper left, upper right, lower left and lower right. `isSplit`: a step
+/// are 16 words of high parts and 16 of low parts (`SplitKernels`), and depth is whole steps.
 @inline(__always)
-private func multiplyPanel(
+func multiplyPanel(
   _ rows: Int, _ columns: Int, _ depth: Int, _ a: In, _ b: In, _ c: Out, _ cStride: Int, _ accumulate: Bool,
-  _ edge: Out, _ next: In?, _ rowsAhead: RowsAhead, _ upperLeft: () -> Void, _ upperRight: () -> Void,
-  _ lowerLeft: () -> Void, _ lowerRight: () -> Void
+  _ edge: Out, _ next: In?, _ rowsAhead: RowsAhead, _ panelAhead: PanelAhead, isSplit: Bool = false,
+  _ upperLeft: () -> Void, _ upperRight: () -> Void, _ lowerLeft: () -> Void, _ lowerRight: () -> Void
 ) {
   csimd_tiles_begin()
+  let stepDepth = isSplit ? 2 &* side : side
   let whole = depth / side &* side
   let hasRight = columns > side
   let lastB = edge
   if whole < depth {
     var k = 0
     while k < side {
-      let row = b + (whole &+ k) &* panelWidth
-      csimd_store(lastB + k &* panelWidth, whole &+ k < depth ? csimd_load(row) : csimd_splat(0))
-      csimd_store(lastB + (k &* panelWidth &+ side), whole &+ k < depth ? csimd_load(row + side) : csimd_splat(0))
+      let row = b + (whole &+ k) &* tileColumns
+      csimd_store(lastB + k &* tileColumns, whole &+ k < depth ? csimd_load(row) : csimd_splat(0))
+      csimd_store(lastB + (k &* tileColumns &+ side), whole &+ k < depth ? csimd_load(row + side) : csimd_splat(0))
       k &+= 1
     }
   }
   let scratchA = edge + 2 &* side &* side
   let scratchC = scratchA + 2 &* side &* side
-  // What follows this piece of B in memory, in equal parts beside the steps of depth.
+  // In equal parts beside the steps of depth.
   let blocks = (rows &+ 2 &* side &- 1) / (2 &* side)
-  let steps = max(1, (depth &+ side &- 1) / side)
-  var line = b + depth &* panelWidth
-  let lines = (2 &* depth &+ blocks &* steps &- 1) / max(1, blocks &* steps)
+  let steps = max(1, (depth &+ stepDepth &- 1) / stepDepth)
+  var line = panelAhead.first
+  let lines = (panelAhead.lines &+ blocks &* steps &- 1) / max(1, blocks &* steps)
   var row = 0
   while row < rows {
     let upper = RowTile(
@@ -149,27 +167,50 @@ private func multiplyPanel(
     var k = 0
     while k < depth {
       let words = min(side, depth &- k)
-      let columns = words == side ? b + k &* panelWidth : In(lastB)
-      let (upperRows, upperStride) = upper.words(k, words)
-      csimd_tiles_load_left_columns(columns, 4 &* panelWidth)
-      csimd_tiles_load_upper_rows(upperRows, upperStride)
-      if hasRight { csimd_tiles_load_right_columns(columns + side, 4 &* panelWidth) }
-      if hasLower {
-        let (lowerRows, lowerStride) = lower.words(k, words)
-        csimd_tiles_load_lower_rows(lowerRows, lowerStride)
+      let columns = words == side ? b + k &* tileColumns : In(lastB)
+      @inline(__always)
+      func loadRows(_ k: Int) {
+        let (upperRows, upperStride) = upper.words(k, words)
+        csimd_tiles_load_upper_rows(upperRows, upperStride)
+        if hasLower {
+          let (lowerRows, lowerStride) = lower.words(k, words)
+          csimd_tiles_load_lower_rows(lowerRows, lowerStride)
+        }
       }
-      upperLeft()
-      if hasRight { upperRight() }
-      if hasLower {
-        lowerLeft()
-        if hasRight { lowerRight() }
+      @inline(__always)
+      func loadColumns(_ columns: In) {
+        csimd_tiles_load_left_columns(columns, 4 &* tileColumns)
+        if hasRight { csimd_tiles_load_right_columns(columns + side, 4 &* tileColumns) }
+      }
+      @inline(__always)
+      func multiply() {
+        upperLeft()
+        if hasRight { upperRight() }
+        if hasLower {
+          lowerLeft()
+          if hasRight { lowerRight() }
+        }
+      }
+      if isSplit {
+        loadColumns(columns + side &* tileColumns)
+        loadRows(k)
+        multiply()
+        loadColumns(columns)
+        multiply()
+        loadRows(k &+ side)
+        multiply()
+      } else {
+        loadColumns(columns)
+        loadRows(k)
+        multiply()
       }
       // Two steps ahead into the first-level cache, which does not hold a whole block of rows.
-      let distance = k &+ 2 &* side
+      let distance = k &+ 2 &* stepDepth
       if let soon = distance < depth ? upper.rows + distance : following.map({ $0 + (distance &- depth) }) {
         var i = 0
         while i < 2 &* side {
           csimd_prefetch(soon + i &* rowStride)
+          if isSplit { csimd_prefetch(soon + (i &* rowStride &+ side)) }
           i &+= 1
         }
       }
@@ -179,7 +220,7 @@ private func multiplyPanel(
         line += side
         i &+= 1
       }
-      k &+= side
+      k &+= stepDepth
     }
     var r = row
     while r < row &+ upper.count &+ lower.count {

@@ -11,6 +11,13 @@ package func withTileProducts(_ table: KernelTable) -> KernelTable {
   shape.rowCycles = 0.5
   shape.edgeFloatCount = edgeFloatCount
   result.narrow.shape = shape
+  // Three products per element, of which a word holds one.
+  shape.rowCycles *= 1.5
+  shape.depthStep = SplitKernels.group
+  shape.edgeFloatCount += shape.blockDepth * shape.tileColumns
+  result.split = SplitKernels(
+    shape: shape, panel: splitPanel, halfPanel: splitHalfPanel, splitRow: splitRow, pack: packSplit,
+    unpack: unpackSplit, softmax: softmaxSplit)
   result.narrow.pairPanel = pairPanel
   result.narrow.bytePanel = bytePanel
   return result

@@ -173,9 +173,13 @@ import Testing
           queries: queries, keys: keys, size: size, valueSize: valueSize, isMasked: isMasked, formats, kernels) != nil
       }
       #expect(takes() && takes(queries: 1100, keys: 4095) && takes(size: 128) && takes(valueSize: 128))
-      #expect(!takes(isMasked: true) && !takes(formats: AttentionFormats(.int8, keys: 256, kernels)))
+      #expect(
+        !takes(isMasked: true)
+          && !takes(formats: AttentionFormats(.int8, keys: 256, size: 64, isMasked: false, kernels)))
       // bfloat16 is float32 where it is not multiplied faster.
-      #expect(takes(formats: AttentionFormats(.bfloat16, keys: 256, kernels)) != kernels.narrow.multipliesPairs)
+      #expect(
+        takes(formats: AttentionFormats(.bfloat16, keys: 256, size: 64, isMasked: false, kernels))
+          != kernels.narrow.multipliesPairs)
       #expect(!takes(queries: 1023) && !takes(keys: 255) && !takes(keys: 257))
       #expect(!takes(size: 63) && !takes(size: 130) && !takes(size: 0) && !takes(valueSize: 40) && !takes(valueSize: 0))
     }

@@ -242,6 +242,8 @@ import Testing
       Tensor(weights, [filters, channels, 3, 3]),
     ])[0]
     #expect(
-      Self.error(y.values() as [Float], DenseConvolutionTests.channelsLast(expected, 1, filters)) < Self.tolerance)
+      Self.error(y.values() as [Float], DenseConvolutionTests.channelsLast(expected, 1, filters))
+        // Sums of two bfloat16, which go before Strassen's algorithm, keep 16 bits of every number.
+        < (Kernels.current.split == nil ? Self.tolerance : 6e-6))
   }
 }

@@ -201,7 +201,12 @@ struct AttentionCore {
         if formats.scores != .int8 || !mask.isEmpty {
           kernels.attention.maxima(height, count, own.scores, g.rowStride, states)
         }
-        let softmax = formats.values == .float32 ? kernels.attention.softmax : kernels.attention.softmaxPairs
+        let softmax =
+          switch formats.values {
+          case .float32: kernels.attention.softmax
+          case .twoBFloat16: kernels.split?.softmax ?? kernels.attention.softmax
+          case .bfloat16, .int8: kernels.attention.softmaxPairs
+          }
         softmax(height, count, own.scores, g.rowStride, states, results, valueSize)
         for panel in 0..<valueMatrix.panelCount {
           let column = panel * g.tileColumns
@@ -290,13 +295,13 @@ struct AttentionCore {
     }
   }
 
-  /// Packs the keys of one head. For int8 their mean is taken off first: what all keys share adds the same to every score of
-  /// a query, which the softmax does not see, and would take most of the integers' range. `scratch`:
+  /// Packs the keys of one head. In narrow formats their mean is taken off first: what all keys share adds the same to every
+  /// score of a query, which the softmax does not see, and would take most of the integers' range, or of the bits. `scratch`:
   /// `packingFloatCount` + size.
   private func pack(
     keys source: UnsafePointer<Float>, to matrix: PackedMatrix, scratch: UnsafeMutablePointer<Float>
   ) {
-    guard matrix.format == .int8 else {
+    guard !matrix.format.isFloat32 else {
       return matrix.packAll(from: source, rowStride: k.positionStride, transposed: true, scratch: scratch)
     }
     let tile = kernels.gemm.tileColumns

@@ -12,8 +12,15 @@ struct AttentionFormats: Equatable {
 
   init() {}
 
-  /// What an attention with so many keys takes where a model asks for `format`: bfloat16 only where it is multiplied faster.
-  init(_ format: ElementFormat, keys: Int, _ kernels: KernelTable) {
+  /// What an attention with so many keys of that size takes where a model asks for `format`: bfloat16 only where it is
+  /// multiplied faster.
+  init(_ format: ElementFormat, keys: Int, size: Int, isMasked: Bool, _ kernels: KernelTable) {
+    if format == .float32, kernels.split != nil, keys.isMultiple(of: SplitKernels.group),
+      size.isMultiple(of: SplitKernels.group), !isMasked
+    {
+      (scores, values) = (.twoBFloat16, .twoBFloat16)
+      return
+    }
     let format = format == .bfloat16 && !kernels.narrow.multipliesPairs ? .float32 : format
     values = format == .int8 ? (kernels.narrow.multipliesPairs ? .bfloat16 : .float32) : format
     // On tiles, scores of pairs take as long as those of bytes, which have to become floats.

@@ -48,8 +48,9 @@ enum FilterBank: @unchecked Sendable {
       self = .depthwise(block, kernels)
       return
     }
-    let storage = WeightStorage(format, kernels)
-    let format = storage.format
+    let isTransformed = allowTransforms && WinogradConvolution.applies(to: shape)
+    let storage = WeightStorage(format, kernels, depth: allowTransforms && !isTransformed ? shape.groupIn : nil)
+    let format = storage.packing
     var matrices: [PackedMatrix] = []
     let channels = shape.groupIn
     let tile = kernels.gemm.tileColumns
@@ -74,10 +75,10 @@ enum FilterBank: @unchecked Sendable {
           target.update(from: rows + first * tile, count: count * tile)
         }
       }
-      matrices.append(try matrix.halved(rounding: storage.roundsToFloat16))
+      matrices.append(try matrix.stored(storage))
     }
     withExtendedLifetime(block) {}
-    if allowTransforms, WinogradConvolution.applies(to: shape),
+    if isTransformed,
       shape.inChannels % format.elementsPerWord == 0, let matrix = matrices.first,
       WinogradAccuracy.relativeError(weights, filters: shape.outChannels, channels: channels) <= WinogradAccuracy.limit
     {

@@ -46,8 +46,9 @@ struct FusedAttentionOperator: Operator {
     guard let q = inputs.optionalInput(0)?.shape, let k = inputs.optionalInput(1)?.shape,
       let v = inputs.optionalInput(2)?.shape, q.count == 3, k.count == 3, v.count == 3
     else { return 0 }
-    let formats = AttentionFormats(format, keys: k[1], Kernels.current)
     let (size, valueSize) = (k[2] / heads, v[2] / heads)
+    let formats = AttentionFormats(
+      format, keys: k[1], size: size, isMasked: inputs.optionalInput(3) != nil, Kernels.current)
     return AttentionCore.scratchByteCount(
       batch: k[0], keyHeads: heads, keys: k[1], size: size, valueSize: valueSize, threads: threads, Kernels.current,
       formats: formats,
@@ -70,7 +71,9 @@ struct FusedAttentionOperator: Operator {
     var core = AttentionCore(
       batch: q.shape[0], heads: heads, keyHeads: heads, queries: q.shape[1], keys: k.shape[1], size: size,
       valueSize: v.shape[2] / heads, scale: scale ?? 1 / Float(size).squareRoot(), q: view(q), k: view(k), v: view(v),
-      y: view(y), formats: AttentionFormats(format, keys: k.shape[1], Kernels.current))
+      y: view(y),
+      formats: AttentionFormats(
+        format, keys: k.shape[1], size: size, isMasked: inputs.optionalTensor(3) != nil, Kernels.current))
     if let mask = inputs.optionalTensor(3) { core.mask.set(mask) }
     var scratch = ScratchMemory(context.scratch)
     defer { withExtendedLifetime(scratch) {} }

@@ -178,7 +178,7 @@ struct MatMulGegluOperator: Operator {
             value.columnOffsets + column, gate.columnScales + column, gate.columnOffsets + column, xBias, gateBias,
             target, n)
         } else {
-          let tile = value.format == .float32 ? kernels.fused.gegluTile : kernels.fused.gegluTileCoarse
+          let tile = value.format.isFloat32 ? kernels.fused.gegluTile : kernels.fused.gegluTileCoarse
           tile(count, width, values, gates, g.tileColumns, xBias, gateBias, target, n)
         }
       }

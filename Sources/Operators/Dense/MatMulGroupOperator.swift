@@ -41,7 +41,7 @@ struct MatMulGroupOperator: Operator {
     guard let (k, n, count) = try? sizes(inputs), k > 0, let a = inputs.optionalInput(0) else { return 0 }
     let kernels = Kernels.current
     let rows = a.shape.reduce(1, *) / k
-    let format = packed?.matrix.format ?? WeightStorage(format, kernels).format
+    let format = packed?.matrix.format ?? WeightStorage(format, kernels, depth: k).format
     let plain = [n, count * n].map {
       MatrixProduct.scratchByteCount(rows: rows, depth: k, columns: $0, format: format, threads: threads, kernels)
     }.reduce(0, max)
@@ -55,8 +55,8 @@ struct MatMulGroupOperator: Operator {
     guard packed == nil else { return nil }
     let (k, n, count) = try sizes(inputs)
     let kernels = Kernels.current
-    let storage = WeightStorage(format, kernels)
-    let matrix = try PackedMatrix(depth: k, columns: count * n, kernels: kernels, format: storage.format)
+    let storage = WeightStorage(format, kernels, depth: k)
+    let matrix = try PackedMatrix(depth: k, columns: count * n, kernels: kernels, format: storage.packing)
     let tile = kernels.gemm.tileColumns
     let panels = matrix.panelCount / count
     guard panels * count * tile == count * n else {
@@ -76,7 +76,7 @@ struct MatMulGroupOperator: Operator {
     }
     withExtendedLifetime(block) {}
     var copy = self
-    copy.packed = (try matrix.halved(rounding: storage.roundsToFloat16), count)
+    copy.packed = (try matrix.stored(storage), count)
     return copy
   }
 

@@ -13,7 +13,7 @@ struct PackedMatrix: @unchecked Sendable {
   let kernels: KernelTable
   let format: ElementFormat
   let panels: UnsafeMutablePointer<Float>
-  /// The panels hold float16 and are multiplied as float32.
+  /// The panels hold float16 and are multiplied as float32, or as two bfloat16.
   let isHalf: Bool
   /// Keeps `panels` alive; nil when the memory is scratch.
   private let owner: HeapBlock?
@@ -103,6 +103,9 @@ struct PackedMatrix: @unchecked Sendable {
         body(first, count)
       }
     }
+    if format == .twoBFloat16 {
+      return forPieces { kernels.split?.pack(scratch, $1, target + $0 * tile) }
+    }
     if format == .bfloat16 {
       return forPieces { kernels.narrow.packPairs(scratch, $1, target + format.words($0) * tile) }
     }
@@ -149,13 +152,34 @@ struct PackedMatrix: @unchecked Sendable {
     format: ElementFormat
   ) throws(Failure) -> PackedMatrix {
     let kernels = Kernels.current
-    let storage = WeightStorage(format, kernels)
-    let matrix = try PackedMatrix(depth: depth, columns: columns, kernels: kernels, format: storage.format)
+    let storage = WeightStorage(format, kernels, depth: depth)
+    let matrix = try PackedMatrix(depth: depth, columns: columns, kernels: kernels, format: storage.packing)
     let scratch = try HeapBlock(byteCount: 4 * packingFloatCount(kernels))
     matrix.packAll(
       from: source, rowStride: rowStride, transposed: transposed,
       scratch: scratch.bytes.baseAddress?.assumingMemoryBound(to: Float.self))
-    return try matrix.halved(rounding: storage.roundsToFloat16)
+    return try matrix.stored(storage)
+  }
+
+  /// The same weights as they are kept: as float16 (`halved`), as two bfloat16, or as they are.
+  func stored(_ storage: WeightStorage) throws(Failure) -> PackedMatrix {
+    let smaller = try halved(rounding: storage.roundsToFloat16)
+    guard storage.format == .twoBFloat16, format == .float32 else { return smaller }
+    let result = PackedMatrix(
+      depth: depth, columns: columns, kernels: kernels, format: .twoBFloat16, panels: smaller.panels,
+      isHalf: smaller.isHalf, owner: smaller.owner)
+    guard !smaller.isHalf else { return result }
+    // In place, a piece at a time.
+    let tile = kernels.gemm.tileColumns
+    let scratch = try HeapBlock(byteCount: 4 * Self.packingFloatCount(kernels))
+    guard let rows = scratch.bytes.baseAddress?.assumingMemoryBound(to: Float.self) else { return self }
+    for panel in 0..<panelCount {
+      result.pack(panel: panel, scratch: rows) { first, count, target in
+        target.update(
+          from: UnsafePointer(result.panels) + panel * result.panelStride + first * tile, count: count * tile)
+      }
+    }
+    return withExtendedLifetime(scratch) { result }
   }
 
   /// Largest relative error (of all elements together) of rounding to float16: the largest of one element in bfloat16.
@@ -207,7 +231,7 @@ struct PackedMatrix: @unchecked Sendable {
   // MARK: Reading
 
   /// Rows `first ..< first + count` of a panel as float32, as `KernelTable.packPanel` leaves them; `first` is a multiple of
-  /// the format's elements per word.
+  /// the format's elements per word, or of its groups.
   func unpack(panel: Int, first: Int, count: Int, to target: UnsafeMutablePointer<Float>) {
     let tile = kernels.gemm.tileColumns
     let source = self.panel(panel, from: format.words(first))
@@ -217,6 +241,12 @@ struct PackedMatrix: @unchecked Sendable {
         kernels.fromFloat16(UnsafeRawPointer(source).assumingMemoryBound(to: UInt16.self), target, count * tile)
       } else {
         target.update(from: source, count: count * tile)
+      }
+    case .twoBFloat16:
+      if isHalf {
+        kernels.fromFloat16(UnsafeRawPointer(source).assumingMemoryBound(to: UInt16.self), target, count * tile)
+      } else {
+        kernels.split?.unpack(source, count, target)
       }
     case .bfloat16: kernels.narrow.unpackPairs(source, count, target)
     case .int8: kernels.narrow.unpackBytes(source, count, columnScales + panel * tile, target)
@@ -229,6 +259,7 @@ struct PackedMatrix: @unchecked Sendable {
   var panelKernel: PanelKernel {
     switch format {
     case .float32: isHalf ? kernels.half?.panel ?? kernels.gemmPanel : kernels.gemmPanel
+    case .twoBFloat16: (isHalf ? kernels.split?.halfPanel : kernels.split?.panel) ?? kernels.gemmPanel
     case .bfloat16: kernels.narrow.pairPanel
     case .int8: kernels.narrow.bytePanel
     }

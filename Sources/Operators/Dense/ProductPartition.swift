@@ -1,10 +1,10 @@
 import KernelTable
 
 extension GemmShape {
-  /// K of `depth` words in as few blocks as panel kernels take, of equal size in whole cache lines but for the last.
+  /// K of `depth` words in as few blocks as panel kernels take, of equal size in whole steps but for the last.
   func equalBlocks(_ depth: Int) -> (count: Int, depth: Int) {
     let count = max(1, (depth + blockDepth - 1) / blockDepth)
-    return (count, min(blockDepth, ((depth + count - 1) / count + lineFloats - 1) / lineFloats * lineFloats))
+    return (count, min(blockDepth, ((depth + count - 1) / count + depthStep - 1) / depthStep * depthStep))
   }
 }
 

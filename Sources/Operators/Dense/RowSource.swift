@@ -121,12 +121,13 @@ struct PackedRows {
   /// int8: per row, the factor to integers.
   var factors: UnsafePointer<Float>?
 
-  /// Stores `count` elements of a row from element `offset` on.
+  /// Stores `count` elements of a row from element `offset` on: with `twoBFloat16` whole groups.
   @inline(__always)
   func write(_ source: UnsafePointer<Float>, count: Int, row: Int, at offset: Int) {
     let start = words + row * distance
     switch format {
     case .float32: kernels.copyRows(source, 0, 1, count, start + offset, 0)
+    case .twoBFloat16: kernels.split?.splitRow(source, start + offset, count)
     case .bfloat16:
       kernels.narrow.roundRow(
         source, UnsafeMutableRawPointer(start).assumingMemoryBound(to: UInt16.self) + offset, count)
@@ -141,7 +142,7 @@ struct PackedRows {
   func clear(count: Int, row: Int, at offset: Int) {
     let start = words + row * distance
     switch format {
-    case .float32: (start + offset).update(repeating: 0, count: count)
+    case .float32, .twoBFloat16: (start + offset).update(repeating: 0, count: count)
     case .bfloat16:
       (UnsafeMutableRawPointer(start).assumingMemoryBound(to: UInt16.self) + offset).update(repeating: 0, count: count)
     case .int8:

@@ -17,7 +17,13 @@ extension ConvOperator {
 
 extension ElementFormat {
   /// Nothing for float32.
-  var suffix: String { self == .float32 ? "" : ", \(self)" }
+  var suffix: String {
+    switch self {
+    case .float32: ""
+    case .twoBFloat16: ", two bfloat16"
+    case .bfloat16, .int8: ", \(self)"
+    }
+  }
 }
 
 extension MatMulOperator {
@@ -42,7 +48,9 @@ extension MatMulGegluOperator {
 
 extension FusedAttentionOperator {
   func kernelName(for inputs: [ValueInfo?]) -> String? {
-    let formats = AttentionFormats(format, keys: inputs.optionalInput(1)?.shape[1] ?? 0, Kernels.current)
+    let k = inputs.optionalInput(1)?.shape ?? [0, 0, 0]
+    let formats = AttentionFormats(
+      format, keys: k[1], size: k[2] / heads, isMasked: inputs.optionalInput(3) != nil, Kernels.current)
     return "blocked softmax" + formats.values.suffix + (formats.scores == .int8 ? ", int8 scores" : "")
   }
 }

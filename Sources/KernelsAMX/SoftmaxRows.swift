@@ -1,0 +1,1 @@
+../KernelSources/SoftmaxRows.swift
