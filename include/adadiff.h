@@ -14,7 +14,8 @@
  *   - Callbacks run on the thread that called the library, while that call is in progress. They may call functions on
  *     other objects, but not use the session that is running.
  *   - The library writes nothing to stdout or stderr, installs no signal handler, changes no locale, rounding mode or
- *     environment variable, and never ends the process on bad input.
+ *     environment variable, and never ends the process on bad input. On Intel CPUs with AMX it asks Linux once for the tile
+ *     registers, which stands for the process (docs/abi.md); the environment's ADADIFF_ISA=avx512_vnni keeps it from that.
  *
  * Stability: functions, enum values, option names and struct fields are only ever added (fields at the end of a struct;
  * `struct_size` tells which fields the other side knows). See docs/abi.md.
@@ -250,7 +251,8 @@ typedef int32_t (*adadiff_score_callback)(adadiff_scoring *scoring, void *user);
  *
  *    scope    name               type    meaning
  *    open     threads            int     threads of the pipeline or model, the caller's included; 0 = all allowed CPUs
- *    open     precision          string  of the large products: "float32" (default, also "fp32"), "bfloat16" (also "bf16"),
+ *    open     precision          string  of the large products: "float32" (default, also "fp32"; with "avx512_amx" as "isa" of
+ *                                        adadiff_build_info, large ones keep 16 bits of every number), "bfloat16" (also "bf16"),
  *                                        "int8" (weights and activations as bytes; text encoder and decoder in bfloat16).
  *                                        Where the CPU multiplies bfloat16 no faster ("dot_products" of
  *                                        adadiff_build_info), its weights are float16 and computed with in float32

@@ -12,7 +12,8 @@ import KernelsPortable
 
 /// Chooses the kernel table of this machine.
 package enum Kernels {
-  /// The tables that this machine can run, best first; the last one is always `portable`.
+  /// The tables that this machine can run, best first; the last one is always `portable`. That of tiles only where the
+  /// environment does not ask for another: the process needs the operating system's leave for them.
   package static let supported: [KernelTable] = {
     var tables: [KernelTable] = []
     #if arch(x86_64)
@@ -23,7 +24,9 @@ package enum Kernels {
           if csimd_has_avx512_bf16() {
             let pairs = withPairProducts(tables[0])
             tables.insert(pairs, at: hasFastPairs ? 0 : 1)
-            if csimd_may_use_tiles() { tables.insert(withTileProducts(pairs), at: 0) }
+            if wanted == nil || wanted == "avx512_amx", csimd_may_use_tiles() {
+              tables.insert(withTileProducts(pairs), at: 0)
+            }
           }
         }
       }
@@ -33,6 +36,8 @@ package enum Kernels {
     return tables
   }()
 
+  private static var wanted: String? { getenv("ADADIFF_ISA").map { String(cString: $0) } }
+
   /// Whether a dot product of pairs takes less time than two multiply-adds. On AMD's processors it takes that of one
   /// (families 25 and 26 measured), on Intel's that of four (family 6, model 207).
   private static var hasFastPairs: Bool { csimd_amd_family() > 0 }
@@ -40,7 +45,7 @@ package enum Kernels {
   /// The table in use: the environment's `ADADIFF_ISA` (`avx512_amx`, `avx512_bf16`, `avx512_vnni`, `avx512`, `avx2`, `portable`) where the machine has it,
   /// else the best one. Fixed for the life of the process, so that packed weights and kernels always fit each other.
   package static let current: KernelTable = {
-    if let wanted = getenv("ADADIFF_ISA"), let table = table(named: String(cString: wanted)) { return table }
+    if let wanted, let table = table(named: wanted) { return table }
     return supported.first ?? KernelsPortable.kernelTable()
   }()
 
