@@ -65,7 +65,7 @@ package struct GemmShape: Sendable {
 /// The hot loops compiled for one instruction set: float32 on raw memory, no allocation, no errors.
 ///
 /// Counts may be zero; pointers need no alignment; overlap only where a kernel says so. NaN and infinity propagate.
-/// Kernels of one instruction set are deterministic; between sets results differ in the last bits.
+/// Kernels of one instruction set are deterministic; between sets results differ in the last bits (`split`: of 16).
 package struct KernelTable: Sendable {
   /// `avx512_amx`, `avx512_bf16`, `avx512_vnni`, `avx512`, `avx2` or `portable`.
   package var name: StaticString

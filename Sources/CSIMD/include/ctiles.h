@@ -12,8 +12,8 @@
 // Gives the calling thread's registers the shape of whole tiles, unless they have it since its last `begin`. Only where
 // `csimd_may_use_tiles` said so.
 void csimd_tiles_begin(void);
-// Ends the thread's use of tiles, if there was any: a switch to another thread need not save them any more, and other users in
-// the process find them as they left them.
+// Ends the thread's use of tiles, if there was any, so that a switch to another thread need not save them any more. Calls
+// need not preserve tiles.
 void csimd_tiles_end(void);
 
 #if defined(__AMX_TILE__) && defined(__AMX_BF16__) && defined(__AMX_INT8__)

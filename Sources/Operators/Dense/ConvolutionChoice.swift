@@ -5,8 +5,11 @@ import Kernels
 /// How a node's convolution would be computed on this machine, nil for other operators: what `inspect --fusions` prints.
 /// Weights that Winograd's transforms would spoil are found only when they are packed.
 package func algorithm(of node: Node, inputs: [ValueInfo?]) -> String? {
-  let format = WeightStorage((try? node.elementFormat()) ?? .float32, Kernels.current).format
   guard let shape = convolutionShape(of: node, inputs: inputs) else { return nil }
+  let format = WeightStorage(
+    (try? node.elementFormat()) ?? .float32, Kernels.current,
+    depth: WinogradConvolution.applies(to: shape) ? nil : shape.groupIn
+  ).format
   return shape.algorithmName(nil, format) + (shape.isDepthwise ? "" : format.suffix)
 }
 
