@@ -5,7 +5,7 @@ import Testing
 /// Products of the same rows become one node.
 @Suite struct ProductGroupingTests {
   /// A graph of MatMul nodes: rows by name, shape of the matrix (nil: not a constant).
-  private func grouped(_ products: [(rows: String, matrix: [Int]?)]) throws -> Graph {
+  private func grouped(_ products: [(rows: String, matrix: [Int]?)], precisions: [Precision] = []) throws -> Graph {
     var graph = Graph(name: "")
     var rows: [String: ValueID] = [:]
     func value(_ name: String) -> ValueID {
@@ -18,8 +18,11 @@ import Testing
       if let shape = product.matrix { graph.constants[b] = try Tensor(type: .float32, shape: shape) }
       let y = value("y\(index)")
       graph.outputs.append(y)
-      graph.nodes.append(
-        Node(name: "n\(index)", operatorType: "MatMul", version: 13, inputs: [a, b], outputs: [y]))
+      var node = Node(name: "n\(index)", operatorType: "MatMul", version: 13, inputs: [a, b], outputs: [y])
+      if index < precisions.count {
+        node.attributes[ReducedPrecisionPass.attribute] = .string(precisions[index].rawValue)
+      }
+      graph.nodes.append(node)
     }
     graph.inputs = rows.values.sorted()
     ProductGrouping.apply(to: &graph)
@@ -43,6 +46,18 @@ import Testing
     #expect(graph.nodes.allSatisfy { $0.isOperator("MatMulGroup", domain: "adadiff") })
     #expect(graph.nodes.map(\.outputs.count) == sizes)
     #expect(graph.nodes.flatMap(\.outputs).count == count)
+  }
+
+  /// A group has one precision, which its node keeps.
+  @Test func precisionsAreKeptApart() throws {
+    let products: [(rows: String, matrix: [Int]?)] = Array(repeating: ("x", [8, 64]), count: 4)
+    let graph = try grouped(products, precisions: [.int8, .bfloat16, .int8, .bfloat16])
+    #expect(graph.nodes.map(\.outputs.count) == [2, 2])
+    let names = graph.nodes.map { node -> String in
+      if case .string(let name)? = node.attributes[ReducedPrecisionPass.attribute] { return name }
+      return ""
+    }
+    #expect(names == ["int8", "bfloat16"])
   }
 
   @Test func otherProductsStay() throws {

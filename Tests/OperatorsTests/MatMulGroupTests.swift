@@ -60,6 +60,26 @@ import Testing
     for index in 0..<2 { #expect(half[index].values(Float.self) == whole[index].values(Float.self)) }
   }
 
+  /// Narrow formats are one product whatever its size: the same bits as alone.
+  @Test(arguments: [ReducedPrecisionTests.Format.bfloat16, .int8], [(3, 128, 64), (36, 192, 160), (300, 640, 320)])
+  func narrowFormats(_ precision: ReducedPrecisionTests.Format, _ size: (rows: Int, depth: Int, columns: Int)) throws {
+    let attributes = ReducedPrecisionTests.attributes(precision)
+    let a = try Tensor(sequence(size.rows * size.depth, seed: 1), [1, size.rows, size.depth])
+    let matrices = try (0..<3).map {
+      try Tensor(
+        sequence(size.depth * size.columns, seed: UInt64($0) + 2, range: 0.1), [size.depth, size.columns])
+    }
+    let results = try DenseRunner(
+      type: "MatMulGroup", attributes: attributes, outputCount: 3, constants: [1, 2, 3], threads: 2
+    ).run([a] + matrices)
+    for (matrix, result) in zip(matrices, results) {
+      let alone = try DenseRunner(
+        type: "MatMul", domain: "", version: 13, attributes: attributes, constants: [1]
+      ).run([a, matrix])[0]
+      #expect(result.values(Float.self) == alone.values(Float.self))
+    }
+  }
+
   @Test func shapesThatDoNotFit() throws {
     let a = try Tensor(sequence(8), [1, 2, 4])
     let w = try Tensor(sequence(256), [4, 64])
