@@ -30,8 +30,8 @@ struct AttentionCore {
 
   /// Query rows of one task, 96 with any instruction set: those for which a block of keys and values comes to the second-level cache.
   static func groupRows(_ kernels: KernelTable) -> Int { 96 / kernels.gemm.tileRows * kernels.gemm.tileRows }
-  /// Query rows whose scores are there at a time: 26 KB on AVX-512. On tiles, whose panels are used up faster than the first-level
-  /// cache takes them, all of a group's: 3 to 11 % less time than with 32.
+  /// Query rows whose scores are there at a time: 26 KB on AVX-512. On tiles all of a group's, in the second-level cache: 3 to
+  /// 11 % less time than with 32.
   static func stepRows(_ kernels: KernelTable, _ formats: AttentionFormats) -> Int {
     formats.scores == .float32 || kernels.narrow.shape == nil ? 2 * kernels.gemm.tileRows : groupRows(kernels)
   }
