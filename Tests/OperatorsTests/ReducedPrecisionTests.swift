@@ -290,6 +290,12 @@ import Testing
         let error = zip(y, expected).reduce(0.0) { $0 + Double(($1.0 - $1.1) * ($1.0 - $1.1)) }
         let norm = expected.reduce(0.0) { $0 + Double($1 * $1) }
         #expect((error / norm).squareRoot() < 0.02)
+        // Nor in bfloat16.
+        var pairs = plain
+        pairs.attributes = Self.attributes(.bfloat16, plain.attributes)
+        let rounded = try pairs.run(given)[0].values(Float.self)
+        let loss = zip(rounded, expected).reduce(0.0) { $0 + Double(($1.0 - $1.1) * ($1.0 - $1.1)) }
+        #expect((loss / norm).squareRoot() < 0.02)
         var alone = reduced
         alone.threads = 1
         #expect(try alone.run(given)[0].values(Float.self) == y)
