@@ -29,12 +29,28 @@ internal import CSIMD
 /// Most lines of such a B to ask for per `lineFloats` of depth.
 @inline(__always) private var closeLines: Int { 4 }
 
+/// How a panel of B is stored.
+enum PanelStorage {
+  case words
+  /// float16, to be multiplied as float32.
+  case halves
+  /// Signed bytes, to be multiplied as 16-bit integers.
+  case bytes
+}
+
 /// A packed panel of B and how its elements are read.
 struct BPanel {
   let panel: In
+  let storage: PanelStorage
   /// Floats of memory that a row of the panel takes.
   let width: Int
-  let isHalf: Bool
+
+  @inline(__always)
+  init(panel: In, storage: PanelStorage = .words) {
+    self.panel = panel
+    self.storage = storage
+    width = storage == .words ? tileColumns : lanes
+  }
 
   /// A row's first or second vector.
   @inline(__always)
@@ -42,7 +58,11 @@ struct BPanel {
     #if KERNELS_PORTABLE
       csimd_load(p)
     #else
-      isHalf ? csimd_from_half(UnsafeRawPointer(p).assumingMemoryBound(to: UInt16.self)) : csimd_load(p)
+      switch storage {
+      case .words: csimd_load(p)
+      case .halves: csimd_from_half(UnsafeRawPointer(p).assumingMemoryBound(to: UInt16.self))
+      case .bytes: csimd_widen_bytes(UnsafeRawPointer(p).assumingMemoryBound(to: Int8.self))
+      }
     #endif
   }
 }
@@ -215,15 +235,15 @@ private func gemmRest(
   gemmTile(depth, a, next, b, &ahead, rowsAhead, c, cStride, accumulate, distance: distance, step)
 }
 
-/// A panel's product by `step`; the other arguments are those of `PanelKernel`. Constants: `isHalf`, the panel holds float16;
+/// A panel's product by `step`; the other arguments are those of `PanelKernel`. Constants: `storage`, of the panel;
 /// `distance`, from row to row of A.
 @inline(__always)
 func multiplyPanel(
   _ rows: Int, _ columns: Int, _ depth: Int, _ a: In, _ panel: In, _ c: Out, _ cStride: Int, _ accumulate: Bool,
-  _ tile: Out, _ nextRows: In?, _ rowsAhead: RowsAhead, isHalf: Bool = false,
+  _ tile: Out, _ nextRows: In?, _ rowsAhead: RowsAhead, storage: PanelStorage = .words,
   distance: Int = rowStride, _ step: (V, V, V) -> V
 ) {
-  let b = BPanel(panel: panel, width: isHalf ? lanes : tileColumns, isHalf: isHalf)
+  let b = BPanel(panel: panel, storage: storage)
   // What follows this piece of B in memory comes next, as a rule from far away. Addresses past the end do no harm.
   let steps = (depth &+ lineFloats &- 1) / lineFloats
   let lines = (depth &* b.width &+ lineFloats &- 1) / lineFloats

@@ -17,7 +17,7 @@ func gemmPanel(
     _ tile: Out, _ next: In?, _ ahead: In?, _ aheadStride: Int, _ aheadLines: Int
   ) {
     let ahead = RowsAhead(address: ahead, stride: aheadStride, lines: aheadLines)
-    multiplyPanel(rows, columns, depth, a, b, c, cStride, accumulate, tile, next, ahead, isHalf: true) {
+    multiplyPanel(rows, columns, depth, a, b, c, cStride, accumulate, tile, next, ahead, storage: .halves) {
       csimd_fma($0, $1, $2)
     }
   }

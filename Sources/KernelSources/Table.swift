@@ -93,6 +93,16 @@ package func kernelTable() -> KernelTable {
       depthLimit: onceDepth, lastRows: onceLastRows, left: strassenTwiceLeft,
       multiply: strassenTwiceMultiply, multiplyLast: strassenTwiceMultiplyLast)
     table.half = HalfKernels(panel: halfPanel)
+    // Two instructions; on AVX2 the additions find units that multiply-adds leave free.
+    #if KERNELS_AVX2
+      let stepCost = 1.25
+    #else
+      let stepCost = 2.0
+    #endif
+    table.int16 = Int16Kernels(
+      stepCost: stepCost, panel: int16Panel, bytePanel: int16BytePanel, columnSquares: columnSquares, pack: packInt16,
+      packBytes: packInt16Bytes, unpack: unpackInt16, unpackBytes: unpackInt16Bytes, quantizeRow: quantizeInt16Row,
+      softmax: softmaxInt16, addScaled: addScaled)
     table.winograd.halfWeights = winogradHalfWeights
     table.smallWinograd.halfWeights = winogradSmallHalfWeights
     table.enlargedWinograd.halfWeights = winogradEnlargedHalfWeights

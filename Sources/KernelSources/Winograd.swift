@@ -27,13 +27,13 @@ func winogradInput(
 }
 
 func winogradWeights(_ panel: In, _ tapStride: Int, _ depth: Int, _ u: Out, _ frequencyStride: Int) {
-  winogradWeights(BPanel(panel: panel, width: tileColumns, isHalf: false), tapStride, depth, u, frequencyStride)
+  winogradWeights(BPanel(panel: panel), tapStride, depth, u, frequencyStride)
 }
 
 #if !KERNELS_PORTABLE
   /// `winogradWeights` on a panel of float16.
   func winogradHalfWeights(_ panel: In, _ tapStride: Int, _ depth: Int, _ u: Out, _ frequencyStride: Int) {
-    winogradWeights(BPanel(panel: panel, width: lanes, isHalf: true), tapStride, depth, u, frequencyStride)
+    winogradWeights(BPanel(panel: panel, storage: .halves), tapStride, depth, u, frequencyStride)
   }
 #endif
 

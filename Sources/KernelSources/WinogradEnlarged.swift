@@ -23,7 +23,7 @@ func winogradEnlargedInput(
 
 func winogradEnlargedWeights(_ panel: In, _ tapStride: Int, _ depth: Int, _ u: Out, _ frequencyStride: Int) {
   winogradWeights25(
-    BPanel(panel: panel, width: tileColumns, isHalf: false), tapStride, depth, u, frequencyStride,
+    BPanel(panel: panel), tapStride, depth, u, frequencyStride,
     transformEnlargedKernel)
 }
 
@@ -31,7 +31,7 @@ func winogradEnlargedWeights(_ panel: In, _ tapStride: Int, _ depth: Int, _ u: O
   /// `winogradEnlargedWeights` on a panel of float16.
   func winogradEnlargedHalfWeights(_ panel: In, _ tapStride: Int, _ depth: Int, _ u: Out, _ frequencyStride: Int) {
     winogradWeights25(
-      BPanel(panel: panel, width: lanes, isHalf: true), tapStride, depth, u, frequencyStride, transformEnlargedKernel)
+      BPanel(panel: panel, storage: .halves), tapStride, depth, u, frequencyStride, transformEnlargedKernel)
   }
 #endif
 

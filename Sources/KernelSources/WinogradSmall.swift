@@ -74,14 +74,14 @@ private func transformWeights(_ g0: V, _ g1: V, _ g2: V) -> (V, V, V, V, V) {
 
 func winogradSmallWeights(_ panel: In, _ tapStride: Int, _ depth: Int, _ u: Out, _ frequencyStride: Int) {
   winogradWeights25(
-    BPanel(panel: panel, width: tileColumns, isHalf: false), tapStride, depth, u, frequencyStride, transformWeights)
+    BPanel(panel: panel), tapStride, depth, u, frequencyStride, transformWeights)
 }
 
 #if !KERNELS_PORTABLE
   /// `winogradSmallWeights` on a panel of float16.
   func winogradSmallHalfWeights(_ panel: In, _ tapStride: Int, _ depth: Int, _ u: Out, _ frequencyStride: Int) {
     winogradWeights25(
-      BPanel(panel: panel, width: lanes, isHalf: true), tapStride, depth, u, frequencyStride, transformWeights)
+      BPanel(panel: panel, storage: .halves), tapStride, depth, u, frequencyStride, transformWeights)
   }
 #endif
 

@@ -75,11 +75,25 @@ package struct KernelTable: Sendable {
   /// Of products in that format.
   package func shape(_ format: ElementFormat) -> GemmShape {
     switch format {
-    case .float32: gemm
+    case .float32, .int16: gemm
     case .twoBFloat16: split?.shape ?? gemm
     case .bfloat16, .int8: narrow.shape ?? gemm
     }
   }
+  /// Time of one word's step of a product in float32 multiply-adds: 1 with dot instructions, less with tiles; the others
+  /// count instructions.
+  package func stepCost(_ format: ElementFormat) -> Double {
+    switch format {
+    case .float32, .twoBFloat16: 1
+    case .bfloat16: narrow.multipliesPairs ? narrow.shape?.rowCycles ?? 1 : 2.2
+    case .int8: narrow.multipliesBytes ? narrow.shape?.rowCycles ?? 1 : 3
+    case .int16: int16?.stepCost ?? 3
+    }
+  }
+
+  /// Whether products of 16-bit integers take less time than those of float32.
+  package var multipliesInt16: Bool { stepCost(.int16) < 2 }
+
   /// Floats of scratch that panel kernels of any format take.
   package var edgeFloatCount: Int {
     max(gemm.edgeFloatCount, max(narrow.shape?.edgeFloatCount ?? 0, split?.shape.edgeFloatCount ?? 0))
@@ -175,6 +189,9 @@ package struct KernelTable: Sendable {
 
   /// bfloat16 and 8-bit matrix products.
   package var narrow: NarrowKernels
+
+  /// Products of 16-bit integers; nil where they are not faster than what stands in for them.
+  package var int16: Int16Kernels? = nil
 
   /// Large float32 products; nil where they are not faster.
   package var split: SplitKernels? = nil

@@ -7,17 +7,22 @@ package enum ElementFormat: Sendable {
   case twoBFloat16
   /// B: signed, symmetric, one scale per column. A: value / scale + 128, unsigned, one scale per row.
   case int8
+  /// Signed in A and B, symmetric, a scale per row and column (`Int16Kernels`).
+  case int16
 
   package var elementsPerWord: Int {
     switch self {
     case .float32, .twoBFloat16: 1
-    case .bfloat16: 2
+    case .bfloat16, .int16: 2
     case .int8: 4
     }
   }
 
   /// Whether products are those of float32, or nearly.
   package var isFloat32: Bool { self == .float32 || self == .twoBFloat16 }
+
+  /// Whether sums are integers, to be scaled.
+  package var isInteger: Bool { self == .int8 || self == .int16 }
 
   /// Words that hold `depth` elements.
   package func words(_ depth: Int) -> Int { (depth + elementsPerWord - 1) / elementsPerWord }
@@ -70,16 +75,6 @@ package struct NarrowKernels: Sendable {
   /// The formats that have an instruction of their own.
   package var dotProducts: [ElementFormat] {
     (multipliesPairs ? [.bfloat16] : []) + (multipliesBytes ? [.int8] : [])
-  }
-
-  /// Time of one word's step of a product in float32 multiply-adds: 1 with dot instructions, less with tiles; the others
-  /// count instructions.
-  package func stepCost(_ format: ElementFormat) -> Double {
-    switch format {
-    case .float32, .twoBFloat16: 1
-    case .bfloat16: multipliesPairs ? shape?.rowCycles ?? 1 : 2.2
-    case .int8: multipliesBytes ? shape?.rowCycles ?? 1 : 3
-    }
   }
 
   package init(

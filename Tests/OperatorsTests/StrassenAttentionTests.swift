@@ -176,10 +176,10 @@ import Testing
       #expect(
         !takes(isMasked: true)
           && !takes(formats: AttentionFormats(.int8, keys: 256, size: 64, isMasked: false, kernels)))
-      // bfloat16 is float32 where it is not multiplied faster.
+      // bfloat16 is float32 where neither pairs nor 16-bit integers are multiplied faster.
       #expect(
         takes(formats: AttentionFormats(.bfloat16, keys: 256, size: 64, isMasked: false, kernels))
-          != kernels.narrow.multipliesPairs)
+          != (kernels.narrow.multipliesPairs || kernels.multipliesInt16))
       #expect(!takes(queries: 1023) && !takes(keys: 255) && !takes(keys: 257))
       #expect(!takes(size: 63) && !takes(size: 130) && !takes(size: 0) && !takes(valueSize: 40) && !takes(valueSize: 0))
     }

@@ -45,29 +45,37 @@ import Testing
 
   @Test func theFormatFollowsWhatTheMachineMultipliesFast() {
     for kernels in Kernels.supported {
-      let storage = WeightStorage(.bfloat16, kernels)
       let pairs = kernels.narrow.multipliesPairs || kernels.half == nil
-      #expect(storage.format == (pairs ? .bfloat16 : .float32) && storage.roundsToFloat16 == !pairs)
-      for format in [ElementFormat.float32, .int8] {
-        let storage = WeightStorage(format, kernels)
-        #expect(storage.format == format && !storage.roundsToFloat16)
-        // Only sums of whole groups.
-        for depth in [32, 64, 72, 320] {
-          let isSplit = format == .float32 && kernels.split != nil && (depth == 64 || depth == 320)
-          #expect(WeightStorage(format, kernels, depth: depth).format == (isSplit ? .twoBFloat16 : format))
-        }
+      for isTransformed in [false, true] {
+        let isInt16 = !isTransformed && !pairs && kernels.multipliesInt16
+        let storage = WeightStorage(.bfloat16, kernels, isTransformed: isTransformed)
+        #expect(storage.format == (pairs ? .bfloat16 : isInt16 ? .int16 : .float32))
+        #expect(storage.roundsToFloat16 == (!pairs && !isInt16) && !storage.isBytes)
+        let bytes = WeightStorage(.int8, kernels, isTransformed: isTransformed)
+        #expect(bytes.isBytes == (!kernels.narrow.multipliesBytes && kernels.int16 != nil))
+        #expect(bytes.format == (bytes.isBytes ? .int16 : .int8) && !bytes.roundsToFloat16)
+      }
+      // Only sums of whole groups.
+      for depth in [32, 64, 72, 320] {
+        let isSplit = kernels.split != nil && (depth == 64 || depth == 320)
+        #expect(WeightStorage(.float32, kernels, depth: depth).format == (isSplit ? .twoBFloat16 : .float32))
       }
       let formats = AttentionFormats(.bfloat16, keys: 1000, size: 64, isMasked: false, kernels)
       let bytes = AttentionFormats(.int8, keys: 1000, size: 64, isMasked: false, kernels)
-      // On tiles, scores of pairs take as long as those of bytes.
-      let scores = kernels.narrow.shape == nil ? ElementFormat.int8 : .bfloat16
+      // On tiles, scores of pairs take as long as those of bytes; what has bytes only as 16-bit integers takes those as they are.
+      let scores =
+        kernels.narrow.shape != nil
+        ? ElementFormat.bfloat16 : kernels.multipliesInt16 && !kernels.narrow.multipliesBytes ? .int16 : .int8
       #expect(formats.scores == formats.values && bytes.scores == scores && bytes.values == formats.values)
+      let few = AttentionFormats(.bfloat16, keys: 255, size: 64, isMasked: false, kernels)
+      #expect(few.scores == (kernels.narrow.multipliesPairs ? .bfloat16 : .float32) && few.values == few.scores)
       for (keys, size, isMasked) in [(1024, 64, false), (77, 64, false), (1024, 40, false), (1024, 64, true)] {
         let formats = AttentionFormats(.float32, keys: keys, size: size, isMasked: isMasked, kernels)
         let isSplit = kernels.split != nil && keys == 1024 && size == 64 && !isMasked
         #expect(formats.scores == (isSplit ? .twoBFloat16 : .float32) && formats.values == formats.scores)
       }
       #expect((formats.values == .bfloat16) == kernels.narrow.multipliesPairs)
+      #expect((formats.values == .int16) == (kernels.multipliesInt16 && !kernels.narrow.multipliesPairs))
     }
   }
 }

@@ -4,11 +4,11 @@ import KernelTable
 struct AttentionFormats: Equatable {
   /// Of queries and keys.
   var scores = ElementFormat.float32
-  /// Of probabilities and values: float32 or bfloat16.
+  /// Of probabilities and values: never bytes.
   var values = ElementFormat.float32
 
-  /// Keys from which quantising a query costs less than its products gain.
-  private static let leastKeysOfBytes = 256
+  /// Keys from which turning a query into integers costs less than its products gain.
+  private static let leastKeysOfIntegers = 256
 
   init() {}
 
@@ -21,9 +21,14 @@ struct AttentionFormats: Equatable {
       (scores, values) = (.twoBFloat16, .twoBFloat16)
       return
     }
-    let format = format == .bfloat16 && !kernels.narrow.multipliesPairs ? .float32 : format
-    values = format == .int8 ? (kernels.narrow.multipliesPairs ? .bfloat16 : .float32) : format
+    guard format != .float32 else { return }
+    let isLong = keys >= Self.leastKeysOfIntegers
+    values =
+      kernels.narrow.multipliesPairs ? .bfloat16 : isLong && kernels.multipliesInt16 ? .int16 : .float32
     // On tiles, scores of pairs take as long as those of bytes, which have to become floats.
-    scores = keys < Self.leastKeysOfBytes || kernels.narrow.shape != nil ? values : format
+    let takesBytes =
+      format == .int8 && isLong && kernels.narrow.shape == nil
+      && (kernels.narrow.multipliesBytes || values != .int16)
+    scores = takesBytes ? .int8 : values
   }
 }

@@ -29,7 +29,7 @@ struct Convolution {
     return MatrixProduct.scratchByteCount(
       rows: shape.rows, depth: depth, columns: shape.groupOut, format: filters?.format ?? .float32, threads: threads,
       kernels)
-      + (filters?.format == .int8 ? ScratchMemory.byteCount(floats: shape.storedPixels) : 0)
+      + (filters?.format.isInteger == true ? ScratchMemory.byteCount(floats: shape.storedPixels) : 0)
   }
 
   func run(_ filters: FilterBank, context: RunContext, scratch: inout ScratchMemory) throws {
@@ -38,10 +38,10 @@ struct Convolution {
       if let winograd = WinogradConvolution(shape, kernels: matrix.kernels, format: matrix.format) {
         return try winograd.run(self, matrix, context: context, scratch: &scratch)
       }
-      let pixels = matrix.format == .int8 ? try scratch.takeFloats(shape.storedPixels) : nil
+      let pixels = matrix.format.isInteger ? try scratch.takeFloats(shape.storedPixels) : nil
       try multiply(group: 0, matrix, context: context, pixels, &scratch)
     case .matrices(let matrices):
-      let pixels = filters.format == .int8 ? try scratch.takeFloats(shape.storedPixels) : nil
+      let pixels = filters.format.isInteger ? try scratch.takeFloats(shape.storedPixels) : nil
       for (group, matrix) in matrices.enumerated() {
         try scratch.lend { try multiply(group: group, matrix, context: context, pixels, &$0) }
       }
@@ -50,7 +50,7 @@ struct Convolution {
     }
   }
 
-  /// `pixels`: room for the magnitudes of stored input pixels, where int8 needs them.
+  /// `pixels`: room for a scale of every stored input pixel, where integers need them.
   private func multiply(
     group: Int, _ matrix: PackedMatrix, context: RunContext, _ pixels: UnsafeMutablePointer<Float>?,
     _ scratch: inout ScratchMemory
@@ -63,22 +63,22 @@ struct Convolution {
     if shape.window.isPointwise && shape.enlargement == 1 {
       return try product.run(context: context, scratch: &scratch, rowsOf: base, stride: shape.inChannels)
     }
-    if let pixels { try measure(base, pixels, matrix.kernels, context: context) }
+    if let pixels { try measure(base, pixels, matrix.format, matrix.kernels, context: context) }
     try product.run(
-      context: context, scratch: &scratch,
-      ConvolutionRows(shape: shape, base: base, pixelMagnitudes: pixels))
+      context: context, scratch: &scratch, ConvolutionRows(shape: shape, base: base, pixelScales: pixels))
   }
 
-  /// Largest magnitude of every stored input pixel's channels of one group.
+  /// What an integer would stand for in every stored input pixel's channels of one group.
   private func measure(
-    _ base: UnsafePointer<Float>, _ magnitudes: UnsafeMutablePointer<Float>, _ kernels: KernelTable,
-    context: RunContext
+    _ base: UnsafePointer<Float>, _ scales: UnsafeMutablePointer<Float>, _ format: ElementFormat,
+    _ kernels: KernelTable, context: RunContext
   ) throws {
     let pixelsPerTask = 256
     let count = (shape.storedPixels + pixelsPerTask - 1) / pixelsPerTask
     try runTasks(count, slots: context.pool.threads, context: context) { _, task in
       for pixel in (task * pixelsPerTask)..<min(shape.storedPixels, (task + 1) * pixelsPerTask) {
-        magnitudes[pixel] = kernels.narrow.magnitude(base + pixel * shape.inChannels, shape.groupIn)
+        (scales[pixel], _) = PackedMatrix.quantization(
+          row: base + pixel * shape.inChannels, count: shape.groupIn, format, kernels)
       }
     }
   }

@@ -6,9 +6,10 @@ import Kernels
 /// Weights that Winograd's transforms would spoil are found only when they are packed.
 package func algorithm(of node: Node, inputs: [ValueInfo?]) -> String? {
   guard let shape = convolutionShape(of: node, inputs: inputs) else { return nil }
+  let isTransformed = WinogradConvolution.applies(to: shape)
   let format = WeightStorage(
-    (try? node.elementFormat()) ?? .float32, Kernels.current,
-    depth: WinogradConvolution.applies(to: shape) ? nil : shape.groupIn
+    (try? node.elementFormat()) ?? .float32, Kernels.current, depth: isTransformed ? nil : shape.groupIn,
+    isTransformed: isTransformed
   ).format
   return shape.algorithmName(nil, format) + (shape.isDepthwise ? "" : format.suffix)
 }

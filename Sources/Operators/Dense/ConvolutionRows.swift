@@ -5,8 +5,8 @@ struct ConvolutionRows: RowSource {
   let shape: ConvolutionShape
   /// The group's first channel.
   let base: UnsafePointer<Float>
-  /// Largest magnitude of every stored input pixel's channels of the group; nil unless int8 asks.
-  let pixelMagnitudes: UnsafePointer<Float>?
+  /// What an integer would stand for in every stored input pixel's channels of the group; nil unless products are of integers.
+  let pixelScales: UnsafePointer<Float>?
 
   func pack(_ rowStart: Int, _ rows: Int, _ kStart: Int, _ depth: Int, _ target: PackedRows) {
     let w = shape.window
@@ -53,23 +53,31 @@ struct ConvolutionRows: RowSource {
     }
   }
 
-  /// Of all pixels that a window covers: one scale per output pixel.
-  func magnitudes(_ rowStart: Int, _ rows: Int, _ target: UnsafeMutablePointer<Float>) {
-    guard let pixelMagnitudes else { return target.update(repeating: .nan, count: rows) }
+  /// One scale per output pixel, of all pixels that its window covers.
+  func quantize(
+    _ rowStart: Int, _ rows: Int, _ format: ElementFormat, scales: UnsafeMutablePointer<Float>,
+    factors: UnsafeMutablePointer<Float>
+  ) {
     let w = shape.window
     let scale = shape.enlargement
     let line = w.input.x / scale
     var place = OutputPlace(row: rowStart, window: w)
     for row in 0..<rows {
-      let image = pixelMagnitudes + place.image * shape.storedInputCount
-      var top: Float = 0
-      w.forEachTap(at: place) { _, index in
-        let (y, x) = index.quotientAndRemainder(dividingBy: w.input.x)
-        let value = image[scale == 1 ? index : y / scale * line + x / scale]
-        // A NaN stays.
-        if !(value <= top) && !top.isNaN { top = value }
+      var top: Float = pixelScales == nil ? .nan : 0
+      var squares = 0.0
+      if let image = pixelScales.map({ $0 + place.image * shape.storedInputCount }) {
+        w.forEachTap(at: place) { _, index in
+          let (y, x) = index.quotientAndRemainder(dividingBy: w.input.x)
+          let value = image[scale == 1 ? index : y / scale * line + x / scale]
+          squares += Double(value) * Double(value)
+          // A NaN stays.
+          if !(value <= top) && !top.isNaN { top = value }
+        }
       }
-      target[row] = top
+      // Norms add up by their squares.
+      scales[row] = format == .int16 && !top.isNaN ? Float(squares.squareRoot()) : top
+      let factor = 1 / scales[row]
+      factors[row] = factor.isFinite ? factor : 0
       place.advance(w)
     }
   }

@@ -49,7 +49,8 @@ enum FilterBank: @unchecked Sendable {
       return
     }
     let isTransformed = allowTransforms && WinogradConvolution.applies(to: shape)
-    let storage = WeightStorage(format, kernels, depth: allowTransforms && !isTransformed ? shape.groupIn : nil)
+    let storage = WeightStorage(
+      format, kernels, depth: allowTransforms && !isTransformed ? shape.groupIn : nil, isTransformed: isTransformed)
     let format = storage.packing
     var matrices: [PackedMatrix] = []
     let channels = shape.groupIn
@@ -63,7 +64,7 @@ enum FilterBank: @unchecked Sendable {
       throw Failure(.outOfMemory, "no memory for packed filters")
     }
     for group in 0..<shape.group {
-      let matrix = try PackedMatrix(depth: shape.depth, columns: shape.groupOut, kernels: kernels, format: format)
+      let matrix = try PackedMatrix(depth: shape.depth, columns: shape.groupOut, kernels: kernels, storage)
       for panel in 0..<matrix.panelCount {
         let width = min(tile, shape.groupOut - panel * tile)
         let source = weights + (group * shape.groupOut + panel * tile) * shape.depth

@@ -140,8 +140,8 @@ struct MatMulGegluOperator: Operator {
       let edge = pieces.tile
       let values = own + MatrixProduct.slotFloatCount(kernels)
       let gates = values + Self.tileFloatCount(kernels)
-      if value.format == .int8, !isPacked {
-        source.quantize(rowStart, count, scales: rowScales, factors: rowFactors)
+      if value.format.isInteger, !isPacked {
+        source.quantize(rowStart, count, value.format, scales: rowScales, factors: rowFactors)
       }
       for block in 0..<depthBlocks where !isPacked {
         let target = PackedRows(
@@ -172,7 +172,7 @@ struct MatMulGegluOperator: Operator {
         let target = y.floats + rowStart * n + column
         let xBias = bias.map { $0 + column }
         let gateBias = bias.map { $0 + n + column }
-        if value.format == .int8 {
+        if value.format.isInteger {
           kernels.fused.gegluTileBytes(
             count, width, values, gates, g.tileColumns, rowScales, value.columnScales + column,
             value.columnOffsets + column, gate.columnScales + column, gate.columnOffsets + column, xBias, gateBias,

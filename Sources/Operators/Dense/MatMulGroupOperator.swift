@@ -56,7 +56,7 @@ struct MatMulGroupOperator: Operator {
     let (k, n, count) = try sizes(inputs)
     let kernels = Kernels.current
     let storage = WeightStorage(format, kernels, depth: k)
-    let matrix = try PackedMatrix(depth: k, columns: count * n, kernels: kernels, format: storage.packing)
+    let matrix = try PackedMatrix(depth: k, columns: count * n, kernels: kernels, storage)
     let tile = kernels.gemm.tileColumns
     let panels = matrix.panelCount / count
     guard panels * count * tile == count * n else {

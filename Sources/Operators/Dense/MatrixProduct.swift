@@ -114,8 +114,8 @@ struct MatrixProduct {
       let count = min(step, partition.blockRows - offset, rows - rowStart)
       guard count > 0 else { return }
       let target = partition.aheadPiece(block, ahead, kernels)
-      if b.format == .int8 {
-        source.quantize(rowStart, count, scales: target.scales + offset, factors: target.factors + offset)
+      if b.format.isInteger {
+        source.quantize(rowStart, count, b.format, scales: target.scales + offset, factors: target.factors + offset)
       }
       for k in 0..<partition.depthBlocks {
         source.packBlock(
@@ -141,8 +141,8 @@ struct MatrixProduct {
     let piece = PackedPiece(
       words: scratch + slot * partition.chunk * partition.blockRows * g.rowStride,
       blockStride: partition.blockRows * g.rowStride, scales: scales, factors: scales + Self.heldRows(kernels))
-    if b.format == .int8, !isPacked {
-      source.quantize(place.rowStart, rows, scales: piece.scales, factors: piece.factors)
+    if b.format.isInteger, !isPacked {
+      source.quantize(place.rowStart, rows, b.format, scales: piece.scales, factors: piece.factors)
     }
     partition.forChunks { blocks in
       for (index, k) in blocks.enumerated() where !isPacked {
@@ -210,7 +210,7 @@ struct MatrixProduct {
       guard blocks.upperBound == partition.depthBlocks else { continue }
       let bias = bias.map { $0 + column }
       let residual = residual.map { $0 + rowStart * residualStride + column }
-      if b.format == .int8 {
+      if b.format.isInteger {
         kernels.narrow.rescale(
           rows, width, target, cStride, scales, b.columnScales + column, b.columnOffsets + column, bias, residual,
           residualStride, activation.rawValue)
@@ -248,7 +248,7 @@ struct PackedPiece {
   let words: UnsafeMutablePointer<Float>
   /// Words from block to block.
   let blockStride: Int
-  /// int8: per row, what an integer stands for, and the factor to integers.
+  /// Of integers: per row, what one stands for, and the factor to integers.
   let scales: UnsafeMutablePointer<Float>
   let factors: UnsafeMutablePointer<Float>
 

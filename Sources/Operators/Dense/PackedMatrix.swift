@@ -5,21 +5,22 @@ import Kernels
 import Support
 
 /// A depth × columns matrix in the panel layout of `PanelKernel`: panel after panel, each words × tileColumns, where a word
-/// holds one element or, in the narrow formats, those that follow each other along K. An int8 matrix ends with a scale and
-/// an offset per column, panels padded. A float32 matrix may be stored as float16 (`halved`).
+/// holds one element or, in the narrow formats, those that follow each other along K. A matrix of integers ends with a scale and
+/// an offset per column, panels padded. A float32 matrix may be stored as float16 (`halved`), one of int16 as bytes.
 struct PackedMatrix: @unchecked Sendable {
   let depth: Int
   let columns: Int
   let kernels: KernelTable
   let format: ElementFormat
   let panels: UnsafeMutablePointer<Float>
-  /// The panels hold float16 and are multiplied as float32, or as two bfloat16.
+  /// The panels take half of their words' memory: float16, to be multiplied as float32 or as two bfloat16, or bytes, to be
+  /// multiplied as 16-bit integers.
   let isHalf: Bool
   /// Keeps `panels` alive; nil when the memory is scratch.
   private let owner: HeapBlock?
 
-  /// Longest K whose sums of 255 · 127 fit 32 bits; longer int8 matrices become bfloat16.
-  static let byteDepthLimit = 65536
+  /// Longest K whose sums of 255 · 127 fit 32 bits; longer matrices of integers become bfloat16.
+  static let integerDepthLimit = min(65536, Int16Kernels.depthLimit)
 
   /// Words along K.
   var words: Int { format.words(depth) }
@@ -39,20 +40,32 @@ struct PackedMatrix: @unchecked Sendable {
   }
 
   static func floatCount(depth: Int, columns: Int, _ kernels: KernelTable, _ format: ElementFormat = .float32) -> Int {
-    panelCount(columns, kernels) * kernels.gemm.tileColumns * (format.words(depth) + (format == .int8 ? 2 : 0))
+    panelCount(columns, kernels) * kernels.gemm.tileColumns * (format.words(depth) + (format.isInteger ? 2 : 0))
   }
 
   /// Room for a matrix in memory of its own.
   init(depth: Int, columns: Int, kernels: KernelTable, format: ElementFormat = .float32) throws(Failure) {
+    try self.init(depth: depth, columns: columns, kernels: kernels, packing: format, isBytes: false)
+  }
+
+  /// Room for weights before they are `stored`.
+  init(depth: Int, columns: Int, kernels: KernelTable, _ storage: WeightStorage) throws(Failure) {
+    try self.init(depth: depth, columns: columns, kernels: kernels, packing: storage.packing, isBytes: storage.isBytes)
+  }
+
+  private init(
+    depth: Int, columns: Int, kernels: KernelTable, packing: ElementFormat, isBytes: Bool
+  ) throws(Failure) {
     let tile = kernels.gemm.tileColumns
-    let format = format == .int8 && depth > Self.byteDepthLimit ? .bfloat16 : format
-    let rows = format.words(depth) + (format == .int8 ? 2 : 0)
-    let count = try CheckedSize.product([Self.panelCount(columns, kernels), tile, rows, 4], of: "packed matrix")
+    let format = packing.isInteger && depth > Self.integerDepthLimit ? .bfloat16 : packing
+    let isHalf = isBytes && format == .int16
+    let rows = 2 * format.words(depth) / (isHalf ? 2 : 1) + (format.isInteger ? 4 : 0)
+    let count = try CheckedSize.product([Self.panelCount(columns, kernels), tile, rows, 2], of: "packed matrix")
     let block = try HeapBlock(byteCount: count)
     guard let base = block.bytes.baseAddress else { throw Failure(.outOfMemory, "no memory for a packed matrix") }
     self.init(
       depth: depth, columns: columns, kernels: kernels, format: format,
-      panels: base.assumingMemoryBound(to: Float.self), owner: block)
+      panels: base.assumingMemoryBound(to: Float.self), isHalf: isHalf, owner: block)
   }
 
   /// Room for a matrix in memory that outlives this value.
@@ -69,21 +82,21 @@ struct PackedMatrix: @unchecked Sendable {
     self.owner = owner
   }
 
-  // MARK: Columns of int8
+  // MARK: Columns of integers
 
   /// What one integer of each column stands for.
   var columnScales: UnsafeMutablePointer<Float> { panels + panelCount * panelStride }
 
-  /// 128 · the sum of each column's integers: what A's offset adds to every product.
+  /// int8: 128 · the sum of each column's integers: what A's offset adds to every product. int16: 0.
   var columnOffsets: UnsafeMutablePointer<Int32> {
     UnsafeMutableRawPointer(columnScales + panelCount * kernels.gemm.tileColumns).assumingMemoryBound(to: Int32.self)
   }
 
   // MARK: Packing
 
-  /// Floats of scratch memory for packing narrow formats: a piece of a panel in float32, and two values per column.
+  /// Floats of scratch memory for packing narrow formats: a piece of a panel in float32, and three values per column.
   static func packingFloatCount(_ kernels: KernelTable) -> Int {
-    (kernels.gemm.blockDepth + 2) * kernels.gemm.tileColumns
+    (kernels.gemm.blockDepth + 3) * kernels.gemm.tileColumns
   }
 
   /// Packs one panel whose rows `first ..< first + count` `rows` writes as `KernelTable.packPanel` does. `scratch`:
@@ -115,8 +128,21 @@ struct PackedMatrix: @unchecked Sendable {
     forPieces { kernels.narrow.columnMagnitudes(scratch, $1, magnitudes) }
     let scales = columnScales + panel * tile
     let offsets = columnOffsets + panel * tile
-    for column in 0..<tile { (scales[column], factors[column]) = Self.quantization(magnitudes[column]) }
     offsets.update(repeating: 0, count: tile)
+    if format == .int16, let int16 = kernels.int16 {
+      let squares = factors + tile
+      squares.update(repeating: 0, count: tile)
+      if !isHalf { forPieces { int16.columnSquares(scratch, $1, squares) } }
+      for column in 0..<tile {
+        (scales[column], factors[column]) =
+          isHalf
+          ? Self.quantization(magnitudes[column])
+          : Self.quantization(magnitudes[column], squares: squares[column], depth: depth)
+      }
+      let kernel = isHalf ? int16.packBytes : int16.pack
+      return forPieces { kernel(scratch, $1, factors, target + format.words($0) * rowStride) }
+    }
+    for column in 0..<tile { (scales[column], factors[column]) = Self.quantization(magnitudes[column]) }
     forPieces { kernels.narrow.packBytes(scratch, $1, factors, target + format.words($0) * tile, offsets) }
     for column in 0..<tile { offsets[column] &*= 128 }
   }
@@ -153,7 +179,7 @@ struct PackedMatrix: @unchecked Sendable {
   ) throws(Failure) -> PackedMatrix {
     let kernels = Kernels.current
     let storage = WeightStorage(format, kernels, depth: depth)
-    let matrix = try PackedMatrix(depth: depth, columns: columns, kernels: kernels, format: storage.packing)
+    let matrix = try PackedMatrix(depth: depth, columns: columns, kernels: kernels, storage)
     let scratch = try HeapBlock(byteCount: 4 * packingFloatCount(kernels))
     matrix.packAll(
       from: source, rowStride: rowStride, transposed: transposed,
@@ -228,6 +254,37 @@ struct PackedMatrix: @unchecked Sendable {
     return (magnitude / 127, factor.isFinite ? factor : 0)
   }
 
+  /// The same to 16 bits for a column of B: at most 32,767, and a norm of at most `Int16Kernels.columnNorm`.
+  static func quantization(_ magnitude: Float, squares: Float, depth: Int) -> (scale: Float, factor: Float) {
+    let norm = norm(squares: Double(squares), depth: depth) { magnitude }
+    let scale = max(magnitude / 32_767, norm / Int16Kernels.columnNorm)
+    let factor = 1 / scale
+    return (magnitude.isNaN ? .nan : scale, factor.isFinite ? factor : 0)
+  }
+
+  /// The same for a row of A: a norm of at most `Int16Kernels.rowNorm`.
+  static func quantization(squares: Double, depth: Int, _ magnitude: () -> Float) -> (scale: Float, factor: Float) {
+    let norm = norm(squares: squares, depth: depth, magnitude)
+    let factor = Int16Kernels.rowNorm / norm
+    return (norm / Int16Kernels.rowNorm, factor.isFinite ? factor : 0)
+  }
+
+  /// The same for a row of A in that format.
+  static func quantization(
+    row: UnsafePointer<Float>, count: Int, _ format: ElementFormat, _ kernels: KernelTable
+  ) -> (scale: Float, factor: Float) {
+    guard format == .int16 else { return quantization(kernels.narrow.magnitude(row, count)) }
+    return quantization(squares: kernels.squaredDeviations(row, 0, count), depth: count) {
+      kernels.narrow.magnitude(row, count)
+    }
+  }
+
+  /// An upper bound of a Euclidean norm: from the magnitude where squares are too large or too small for float32.
+  private static func norm(squares: Double, depth: Int, _ magnitude: () -> Float) -> Float {
+    // Squares below 1e-38 are lost: with 65,536 of them less than 1e-8 of 1e-25.
+    (1e-25...1e37).contains(squares) ? Float(squares.squareRoot()) : magnitude() * Float(depth).squareRoot()
+  }
+
   // MARK: Reading
 
   /// Rows `first ..< first + count` of a panel as float32, as `KernelTable.packPanel` leaves them; `first` is a multiple of
@@ -250,6 +307,8 @@ struct PackedMatrix: @unchecked Sendable {
       }
     case .bfloat16: kernels.narrow.unpackPairs(source, count, target)
     case .int8: kernels.narrow.unpackBytes(source, count, columnScales + panel * tile, target)
+    case .int16:
+      (isHalf ? kernels.int16?.unpackBytes : kernels.int16?.unpack)?(source, count, columnScales + panel * tile, target)
     }
   }
 
@@ -262,6 +321,7 @@ struct PackedMatrix: @unchecked Sendable {
     case .twoBFloat16: (isHalf ? kernels.split?.halfPanel : kernels.split?.panel) ?? kernels.gemmPanel
     case .bfloat16: kernels.narrow.pairPanel
     case .int8: kernels.narrow.bytePanel
+    case .int16: (isHalf ? kernels.int16?.bytePanel : kernels.int16?.panel) ?? kernels.gemmPanel
     }
   }
 }

@@ -8,20 +8,14 @@ protocol RowSource {
   /// The first element of a row and the distance of rows, where they lie as they are.
   func place(_ row: Int) -> (first: UnsafePointer<Float>, stride: Int)?
 
-  /// Largest magnitudes of rows `rowStart ..< rowStart + rows` over all columns: for int8.
-  func magnitudes(_ rowStart: Int, _ rows: Int, _ target: UnsafeMutablePointer<Float>)
+  /// Scales and factors to integers of rows `rowStart ..< rowStart + rows`.
+  func quantize(
+    _ rowStart: Int, _ rows: Int, _ format: ElementFormat, scales: UnsafeMutablePointer<Float>,
+    factors: UnsafeMutablePointer<Float>)
 }
 
 extension RowSource {
   func place(_ row: Int) -> (first: UnsafePointer<Float>, stride: Int)? { nil }
-
-  /// Scales and factors to integers of some rows for int8.
-  func quantize(
-    _ rowStart: Int, _ rows: Int, scales: UnsafeMutablePointer<Float>, factors: UnsafeMutablePointer<Float>
-  ) {
-    magnitudes(rowStart, rows, scales)
-    for row in 0..<rows { (scales[row], factors[row]) = PackedMatrix.quantization(scales[row]) }
-  }
 
   /// Packs the block of K with that number, of `words`, padded to whole words, from rows of `depth` elements.
   func packBlock(_ block: Int, of words: Int, rowStart: Int, rows: Int, depth: Int, _ target: PackedRows) {
@@ -89,8 +83,14 @@ struct MatrixRows: RowSource {
 
   func place(_ row: Int) -> (first: UnsafePointer<Float>, stride: Int)? { (a + row * stride, stride) }
 
-  func magnitudes(_ rowStart: Int, _ rows: Int, _ target: UnsafeMutablePointer<Float>) {
-    for row in 0..<rows { target[row] = kernels.narrow.magnitude(a + (rowStart + row) * stride, depth) }
+  func quantize(
+    _ rowStart: Int, _ rows: Int, _ format: ElementFormat, scales: UnsafeMutablePointer<Float>,
+    factors: UnsafeMutablePointer<Float>
+  ) {
+    for row in 0..<rows {
+      (scales[row], factors[row]) = PackedMatrix.quantization(
+        row: a + (rowStart + row) * stride, count: depth, format, kernels)
+    }
   }
 }
 
@@ -106,8 +106,12 @@ struct TransposedRows: RowSource {
     }
   }
 
-  func magnitudes(_ rowStart: Int, _ rows: Int, _ target: UnsafeMutablePointer<Float>) {
-    target.update(repeating: .nan, count: rows)
+  func quantize(
+    _ rowStart: Int, _ rows: Int, _ format: ElementFormat, scales: UnsafeMutablePointer<Float>,
+    factors: UnsafeMutablePointer<Float>
+  ) {
+    scales.update(repeating: .nan, count: rows)
+    factors.update(repeating: 0, count: rows)
   }
 }
 
@@ -118,7 +122,7 @@ struct PackedRows {
   let distance: Int
   let format: ElementFormat
   let kernels: KernelTable
-  /// int8: per row, the factor to integers.
+  /// Of integers: per row, the factor to them.
   var factors: UnsafePointer<Float>?
 
   /// Stores `count` elements of a row from element `offset` on: with `twoBFloat16` whole groups.
@@ -134,6 +138,9 @@ struct PackedRows {
     case .int8:
       kernels.narrow.quantizeRow(
         source, factors?[row] ?? 0, UnsafeMutableRawPointer(start).assumingMemoryBound(to: UInt8.self) + offset, count)
+    case .int16:
+      kernels.int16?.quantizeRow(
+        source, factors?[row] ?? 0, UnsafeMutableRawPointer(start).assumingMemoryBound(to: Int16.self) + offset, count)
     }
   }
 
@@ -143,7 +150,7 @@ struct PackedRows {
     let start = words + row * distance
     switch format {
     case .float32, .twoBFloat16: (start + offset).update(repeating: 0, count: count)
-    case .bfloat16:
+    case .bfloat16, .int16:
       (UnsafeMutableRawPointer(start).assumingMemoryBound(to: UInt16.self) + offset).update(repeating: 0, count: count)
     case .int8:
       (UnsafeMutableRawPointer(start).assumingMemoryBound(to: UInt8.self) + offset).update(repeating: 128, count: count)

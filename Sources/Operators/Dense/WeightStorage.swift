@@ -2,12 +2,15 @@ import KernelTable
 
 /// How constant weights are stored where a model asks for a format.
 ///
-/// Without a fast instruction for pairs of bfloat16, weights are rounded to float16, which is finer, and widened as a
-/// product loads them: half the memory too, in the time of float32. With a very fast one, float32 is two bfloat16.
-struct WeightStorage {
+/// Without a fast instruction for pairs of bfloat16, products are of 16-bit integers, where those are faster than float32. Else weights
+/// are rounded to float16, which is finer, and widened as a product loads them: half the memory too, in the time of float32.
+/// Bytes without an instruction for them are widened to 16-bit integers. With a very fast instruction for pairs, float32 is two bfloat16.
+struct WeightStorage: Equatable {
   /// Of the products.
   let format: ElementFormat
   let roundsToFloat16: Bool
+  /// int16 stored as bytes.
+  let isBytes: Bool
   /// What weights are packed as before `PackedMatrix.stored`.
   var packing: ElementFormat { format == .twoBFloat16 ? .float32 : format }
 
@@ -15,14 +18,18 @@ struct WeightStorage {
   private static let leastDepth = 64
 
   /// `depth`: of the sums, or of the pieces of rows that are packed one by one; nil where they have to be float32's.
-  init(_ wanted: ElementFormat, _ kernels: KernelTable, depth: Int? = nil) {
-    roundsToFloat16 = wanted == .bfloat16 && !kernels.narrow.multipliesPairs && kernels.half != nil
+  /// `isTransformed`: weights are multiplied as float32 or pairs after a transform.
+  init(_ wanted: ElementFormat, _ kernels: KernelTable, depth: Int? = nil, isTransformed: Bool = false) {
+    let isPairs = wanted == .bfloat16 && !kernels.narrow.multipliesPairs
+    isBytes = wanted == .int8 && !kernels.narrow.multipliesBytes && kernels.int16 != nil
+    let isInt16 = isPairs && !isTransformed && kernels.multipliesInt16
+    roundsToFloat16 = isPairs && !isInt16 && kernels.half != nil
     if wanted == .float32, kernels.split != nil, let depth, depth >= Self.leastDepth,
       depth.isMultiple(of: SplitKernels.group)
     {
       format = .twoBFloat16
     } else {
-      format = roundsToFloat16 ? .float32 : wanted
+      format = isInt16 || isBytes ? .int16 : roundsToFloat16 ? .float32 : wanted
     }
   }
 }

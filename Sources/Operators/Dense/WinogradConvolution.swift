@@ -145,7 +145,7 @@ struct WinogradConvolution {
   ) -> Double {
     let tile = kernels.gemm.tileRows
     let rows = Double((shape.rows + tile - 1) / tile * tile)
-    let steps = Double(format.words(shape.depth)) * kernels.narrow.stepCost(format)
+    let steps = Double(format.words(shape.depth)) * kernels.stepCost(format)
     return rows * steps * 2 * Double(PackedMatrix.panelCount(shape.outChannels, kernels)) * 1.05
   }
 

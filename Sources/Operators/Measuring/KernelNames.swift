@@ -21,7 +21,7 @@ extension ElementFormat {
     switch self {
     case .float32: ""
     case .twoBFloat16: ", two bfloat16"
-    case .bfloat16, .int8: ", \(self)"
+    case .bfloat16, .int8, .int16: ", \(self)"
     }
   }
 }

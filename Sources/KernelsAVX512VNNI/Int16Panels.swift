@@ -1,0 +1,1 @@
+../KernelSources/Int16Panels.swift
