@@ -254,8 +254,10 @@ typedef int32_t (*adadiff_score_callback)(adadiff_scoring *scoring, void *user);
  *    open     precision          string  of the large products: "float32" (default, also "fp32"; with "avx512_amx" as "isa" of
  *                                        adadiff_build_info, large ones keep 16 bits of every number), "bfloat16" (also "bf16"),
  *                                        "int8" (weights and activations as bytes; text encoder and decoder in bfloat16).
- *                                        Where the CPU multiplies bfloat16 no faster ("dot_products" of
- *                                        adadiff_build_info), its weights are float16 and computed with in float32
+ *                                        Where the CPU has no fast dot product for one ("dot_products" of
+ *                                        adadiff_build_info): bfloat16 products are of 16-bit integers with a scale
+ *                                        per row and column ("avx2", "avx512_vnni"), or in float32 with
+ *                                        weights kept as float16; int8's activations have 16 bits
  *    open     constant_inputs    string  of a model: names of inputs, separated by commas, that seldom change from run to run,
  *                                        such as the text features of a sampling loop ("encoder_hidden_states"). What
  *                                        depends on them alone is computed once, kept, and computed again when their

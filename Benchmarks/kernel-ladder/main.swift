@@ -1,7 +1,8 @@
 // kernel-ladder [NAME] [--guard FILE] [--record FILE] [--runs N]
 //
 // Times every rung of the kernel ladders on one thread. `--record` stores the share of the measured peak that the last
-// rung of every ladder reaches; `--guard` compares with stored shares and fails when one has lost more than 15 %.
+// rung of every ladder reaches, in place of those of the same instruction set; `--guard` compares with stored shares and fails when
+// one has lost more than 15 %.
 import Glibc
 import Kernels
 import Ladder
@@ -29,6 +30,13 @@ while let argument = arguments.next() {
     exit(0)
   default: wanted = argument
   }
+}
+
+/// Lines of name, instruction set and share.
+func storedShares(_ path: String) throws -> [[String]] {
+  let text = try MappedFile(path: path)
+  return String(decoding: text.bytes, as: UTF8.self).split(separator: "\n")
+    .map { $0.split(separator: "\t").map { String($0) } }.filter { $0.count == 3 }
 }
 
 func percent(_ share: Double) -> String { "\((share * 1000).rounded() / 10) %" }
@@ -65,19 +73,21 @@ do {
     "\((peak.bytesPerSecond * 1e-8).rounded() / 10) GB/s")
   let shares = zip(ladders, best).map { (name: $0.name, share: $0.efficiency(seconds: $1, peak)) }
   if let recordFile {
-    let lines = shares.map { "\($0.name)\t\(isa)\t\(($0.share * 1000).rounded() / 1000)\n" }.joined()
+    let mine = shares.map { [$0.name, isa, "\(($0.share * 1000).rounded() / 1000)"] }
+    let stored = access(recordFile, F_OK) == 0 ? try storedShares(recordFile) : []
+    let others = stored.filter { line in !mine.contains { $0[..<2] == line[..<2] } }
+    let lines = (others + mine).map { $0.joined(separator: "\t") + "\n" }.joined()
     guard let file = fopen(recordFile, "w") else { throw Failure(.io, "cannot write", file: recordFile) }
     fputs(lines, file)
     fclose(file)
     print("stored in \(recordFile)")
   }
   if let guardFile {
-    let text = try MappedFile(path: guardFile)
-    let lines = String(decoding: text.bytes, as: UTF8.self).split(separator: "\n").map { $0.split(separator: "\t") }
+    let lines = try storedShares(guardFile)
     var lost = false
     for (name, share) in shares {
       guard
-        let stored = lines.first(where: { $0.count == 3 && $0[0] == name && $0[1] == isa }).flatMap({ Double($0[2]) })
+        let stored = lines.first(where: { $0[0] == name && $0[1] == isa }).flatMap({ Double($0[2]) })
       else {
         print("\(name): \(percent(share)) of peak, nothing stored for \(isa)")
         continue

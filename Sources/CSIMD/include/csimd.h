@@ -320,7 +320,9 @@ CSIMD_INLINE csimd_float csimd_signed_byte(csimd_float word, int index) {
 // sum + a.low * b.low + a.high * b.high in wrapping 32-bit integers: the signed 16-bit halves of each word.
 CSIMD_INLINE csimd_float csimd_dot_int16(csimd_float a, csimd_float b, csimd_float sum) {
 #if CSIMD_WIDTH == 16 && defined(__AVX512VNNI__)
-  return (csimd_float)_mm512_dpwssd_epi32((__m512i)sum, (__m512i)a, (__m512i)b);
+  // Of the intrinsic the compiler makes two instructions in a chain, which has less latency and half the rate.
+  __asm__("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+  return sum;
 #elif CSIMD_WIDTH == 16
   return (csimd_float)_mm512_add_epi32((__m512i)sum, _mm512_madd_epi16((__m512i)a, (__m512i)b));
 #elif CSIMD_WIDTH == 8
