@@ -56,7 +56,7 @@ func scoreMaxima(_ rows: Int, _ keys: Int, _ scores: In, _ stride: Int, _ states
   }
 }
 
-func byteScores(
+func integerScores(
   _ rows: Int, _ keys: Int, _ scores: Out, _ stride: Int, _ rowScales: In, _ keyScales: In,
   _ keyOffsets: UnsafePointer<Int32>, _ states: Out
 ) {

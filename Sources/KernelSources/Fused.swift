@@ -63,7 +63,7 @@ func gegluTileCoarse(
   gatedTile(rows, columns, x, gate, stride, xBias, gateBias, out, outStride) { vgeluCoarse($0) }
 }
 
-func gegluTileBytes(
+func gegluTileIntegers(
   _ rows: Int, _ columns: Int, _ x: In, _ gate: In, _ stride: Int, _ rowScales: In, _ xScales: In,
   _ xOffsets: UnsafePointer<Int32>, _ gateScales: In, _ gateOffsets: UnsafePointer<Int32>, _ xBias: In?,
   _ gateBias: In?, _ out: Out, _ outStride: Int

@@ -69,9 +69,10 @@ package func kernelTable() -> KernelTable {
     strassenTiles: StrassenTileKernels(
       left: strassenTileLeft, softmax: strassenSoftmax, multiply: strassenMultiply, accumulate: strassenAccumulate),
     fused: FusedKernels(
-      gegluTile: gegluTile, gegluTileCoarse: gegluTileCoarse, gegluTileBytes: gegluTileBytes),
+      gegluTile: gegluTile, gegluTileCoarse: gegluTileCoarse, gegluTileIntegers: gegluTileIntegers),
     attention: AttentionKernels(
-      prefetchRows: prefetchRows, scaleRows: scaleRows, begin: beginRows, maxima: scoreMaxima, byteScores: byteScores,
+      prefetchRows: prefetchRows, scaleRows: scaleRows, begin: beginRows, maxima: scoreMaxima,
+      integerScores: integerScores,
       softmax: softmax,
       softmaxPairs: softmaxPairs, divide: divideResults),
     narrow: NarrowKernels(

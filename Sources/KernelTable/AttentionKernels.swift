@@ -13,9 +13,9 @@ package struct AttentionKernels: Sendable {
   package var begin: @convention(c) (Int, Int, UnsafeMutablePointer<Float>, UnsafeMutablePointer<Float>) -> Void
   /// `(rows, keys, scores, stride, states)`: the maximum with this block, from that without. NaN is passed over.
   package var maxima: @convention(c) (Int, Int, UnsafePointer<Float>, Int, UnsafeMutablePointer<Float>) -> Void
-  /// `(rows, keys, scores, stride, rowScales, keyScales, keyOffsets, states)`: integers of `NarrowKernels.bytePanel` to floats
+  /// `(rows, keys, scores, stride, rowScales, keyScales, keyOffsets, states)`: sums of integers (int8, int16) to floats
   /// in place, (score − offset) · rowScale · keyScale, and `maxima` of them.
-  package var byteScores:
+  package var integerScores:
     @convention(c) (
       Int, Int, UnsafeMutablePointer<Float>, Int, UnsafePointer<Float>, UnsafePointer<Float>, UnsafePointer<Int32>,
       UnsafeMutablePointer<Float>
@@ -36,7 +36,7 @@ package struct AttentionKernels: Sendable {
       @convention(c) (Int, Int, UnsafePointer<Float>, Int, Float, UnsafeMutablePointer<Float>, Int) -> Void,
     begin: @convention(c) (Int, Int, UnsafeMutablePointer<Float>, UnsafeMutablePointer<Float>) -> Void,
     maxima: @convention(c) (Int, Int, UnsafePointer<Float>, Int, UnsafeMutablePointer<Float>) -> Void,
-    byteScores:
+    integerScores:
       @convention(c) (
         Int, Int, UnsafeMutablePointer<Float>, Int, UnsafePointer<Float>, UnsafePointer<Float>, UnsafePointer<Int32>,
         UnsafeMutablePointer<Float>
@@ -52,7 +52,7 @@ package struct AttentionKernels: Sendable {
     self.scaleRows = scaleRows
     self.begin = begin
     self.maxima = maxima
-    self.byteScores = byteScores
+    self.integerScores = integerScores
     self.softmax = softmax
     self.softmaxPairs = softmaxPairs
     self.divide = divide

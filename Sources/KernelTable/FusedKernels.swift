@@ -12,8 +12,8 @@ package struct FusedKernels: Sendable {
   /// With an error of 1e-4 of the result, or absolutely: for what narrow products read next.
   package var gegluTileCoarse: GegluTileKernel
   /// `(rows, columns, x, gate, stride, rowScales, xScales, xOffsets, gateScales, gateOffsets, xBias, gateBias, out, outStride)`:
-  /// the same of integers of `NarrowKernels.bytePanel`, each (integer − offset) · rowScale · scale.
-  package var gegluTileBytes:
+  /// the coarse one of sums of integers (int8, int16), each (integer − offset) · rowScale · scale.
+  package var gegluTileIntegers:
     @convention(c) (
       Int, Int, UnsafePointer<Float>, UnsafePointer<Float>, Int, UnsafePointer<Float>, UnsafePointer<Float>,
       UnsafePointer<Int32>, UnsafePointer<Float>, UnsafePointer<Int32>, UnsafePointer<Float>?, UnsafePointer<Float>?,
@@ -22,7 +22,7 @@ package struct FusedKernels: Sendable {
 
   package init(
     gegluTile: GegluTileKernel, gegluTileCoarse: GegluTileKernel,
-    gegluTileBytes:
+    gegluTileIntegers:
       @convention(c) (
         Int, Int, UnsafePointer<Float>, UnsafePointer<Float>, Int, UnsafePointer<Float>, UnsafePointer<Float>,
         UnsafePointer<Int32>, UnsafePointer<Float>, UnsafePointer<Int32>, UnsafePointer<Float>?,
@@ -31,6 +31,6 @@ package struct FusedKernels: Sendable {
   ) {
     self.gegluTile = gegluTile
     self.gegluTileCoarse = gegluTileCoarse
-    self.gegluTileBytes = gegluTileBytes
+    self.gegluTileIntegers = gegluTileIntegers
   }
 }

@@ -28,7 +28,7 @@ package enum ElementFormat: Sendable {
   package func words(_ depth: Int) -> Int { (depth + elementsPerWord - 1) / elementsPerWord }
 }
 
-/// Kernels of matrix products with elements smaller than float32.
+/// Kernels of matrix products with elements smaller than float32; those of 16-bit integers are `Int16Kernels`.
 ///
 /// *Rows* are depth × tileColumns floats, as `KernelTable.packPanel` leaves them; in a panel, the elements of a word follow
 /// each other along K, zero beyond the depth.
@@ -65,7 +65,7 @@ package struct NarrowKernels: Sendable {
   /// `(x, factor, out, count)`: 128 + the nearest integer to x · factor, which is at most 127 in magnitude.
   package var quantizeRow: @convention(c) (UnsafePointer<Float>, Float, UnsafeMutablePointer<UInt8>, Int) -> Void
   /// `(rows, columns, c, cStride, rowScales, columnScales, columnOffsets, bias, residual, residualStride, activation)`:
-  /// integers of `bytePanel` to floats in place: activation((C − offset) · rowScale · columnScale + bias + residual).
+  /// sums of integers (int8, int16) to floats in place: activation((C − offset) · rowScale · columnScale + bias + residual).
   package var rescale:
     @convention(c) (
       Int, Int, UnsafeMutablePointer<Float>, Int, UnsafePointer<Float>, UnsafePointer<Float>, UnsafePointer<Int32>,

@@ -144,7 +144,7 @@ import Testing
   }
 
   /// Integers to scores, and their maxima.
-  @Test func byteScores() {
+  @Test func integerScores() {
     for table in Kernels.supported {
       for keys in [1, 3, 15, 16, 17, 31, 33, 63, 65] {
         let (rows, stride) = (3, 97)
@@ -154,7 +154,7 @@ import Testing
         let rowScales: [Float] = [0.5, 0.001, 2]
         var scores = products.map { Float(bitPattern: UInt32(bitPattern: $0)) }
         var state = states(table, rows: rows, maximum: -3)
-        table.attention.byteScores(rows, keys, &scores, stride, rowScales, keyScales, offsets, &state)
+        table.attention.integerScores(rows, keys, &scores, stride, rowScales, keyScales, offsets, &state)
         for row in 0..<rows {
           let expected = (0..<keys).map { key in
             Float(products[row * stride + key] - offsets[key]) * (keyScales[key] * rowScales[row])

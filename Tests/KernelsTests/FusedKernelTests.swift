@@ -54,7 +54,7 @@ import Testing
     }
   }
 
-  @Test func gegluTileBytes() {
+  @Test func gegluTileIntegers() {
     Self.gated(3e-4) { table, rows, columns, bias, x, gate, out, stride in
       let rowScales = (0..<rows).map { 0.01 + Float($0) / 300 }
       let scales = (0..<2 * columns).map { 0.02 + Float($0) / 7000 }
@@ -75,7 +75,7 @@ import Testing
       let (gateWords, gateValues) = products(gate, columns)
       scales.withUnsafeBufferPointer { s in
         offsets.withUnsafeBufferPointer { o in
-          table.fused.gegluTileBytes(
+          table.fused.gegluTileIntegers(
             rows, columns, xWords, gateWords, stride, rowScales, s.baseAddress.unsafelyUnwrapped,
             o.baseAddress.unsafelyUnwrapped,
             s.baseAddress.unsafelyUnwrapped + columns, o.baseAddress.unsafelyUnwrapped + columns, bias, bias + columns,

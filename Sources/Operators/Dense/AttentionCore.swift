@@ -258,7 +258,7 @@ struct AttentionCore {
       }
     }
     guard formats.scores.isInteger else { return }
-    kernels.attention.byteScores(
+    kernels.attention.integerScores(
       rows.count, keys.count, own.scores, g.rowStride, own.queryScales + rows.lowerBound,
       keyMatrix.columnScales + keys.lowerBound, keyMatrix.columnOffsets + keys.lowerBound,
       own.states + rows.lowerBound * g.tileColumns)

@@ -173,7 +173,7 @@ struct MatMulGegluOperator: Operator {
         let xBias = bias.map { $0 + column }
         let gateBias = bias.map { $0 + n + column }
         if value.format.isInteger {
-          kernels.fused.gegluTileBytes(
+          kernels.fused.gegluTileIntegers(
             count, width, values, gates, g.tileColumns, rowScales, value.columnScales + column,
             value.columnOffsets + column, gate.columnScales + column, gate.columnOffsets + column, xBias, gateBias,
             target, n)
