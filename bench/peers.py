@@ -8,10 +8,10 @@
 its load time includes), with OpenVINO's bfloat16 as the baseline.
 
 A model folder holds model.onnx and, optionally, io.npz with its inputs; otherwise inputs are drawn at random with the
-declared shapes, free dimensions taken from --set. Every runtime has a process of its own. By default one is measured after the
-other, in each round; with --in-turn all are loaded first, which takes the memory of all, and then called one after the
-other, so that a slow minute of the machine falls on all of them: for calls of a second and more, as each finds its caches
-empty. Run it on an idle machine: it warns when other work is running.
+declared shapes, free dimensions taken from --set. Every runtime has a process of its own, which loads from a warm file cache.
+By default one is measured after the other, in each round; with --in-turn all are loaded first, which takes the memory of all,
+and then called one after the other, so that a slow minute of the machine falls on all of them: for calls of a second and
+more, as each finds its caches empty. Run it on an idle machine: it warns when other work is running.
 """
 
 import argparse

@@ -10,8 +10,6 @@ package struct Int16Kernels: Sendable {
   /// Of a column of B, whose elements are at most 32,767 besides.
   package static let columnNorm: Float = 65_000
   package static let depthLimit = 65_536
-  /// What the exponential 1 is as an integer: the norm of a block of 256 stays below 16 · 2,048.
-  package static let unit: Float = 2_047
 
   /// `(rows, depth, factors or scales, out)`.
   package typealias ColumnKernel =
@@ -33,8 +31,8 @@ package struct Int16Kernels: Sendable {
   package var unpackBytes: ColumnKernel
   /// `(x, factor, out, count)`: the nearest integers to x · factor.
   package var quantizeRow: @convention(c) (UnsafePointer<Float>, Float, UnsafeMutablePointer<Int16>, Int) -> Void
-  /// A `SoftmaxKernel` whose exponentials are integers, `unit` for 1, as sums and results are. What rounding takes from one is
-  /// given to one that follows it, so that many small ones keep their sum.
+  /// A `SoftmaxKernel` whose exponentials are integers, 2,047 for 1, as sums and results are: the norm of a block of 256 is at most
+  /// 16 · 2,048. What rounding takes from one is given to one that follows it, so that many small ones keep their sum.
   package var softmax: SoftmaxKernel
   /// `(rows, columns, integers, stride, scales, out, outStride)`: out += integer · scale of its column.
   package var addScaled:
