@@ -190,7 +190,7 @@ package struct KernelTable: Sendable {
   /// bfloat16 and 8-bit matrix products.
   package var narrow: NarrowKernels
 
-  /// Products of 16-bit integers; nil where they are not faster than what stands in for them.
+  /// Products of 16-bit integers; nil for plain SIMD.
   package var int16: Int16Kernels? = nil
 
   /// Large float32 products; nil where they are not faster.

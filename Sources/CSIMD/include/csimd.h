@@ -317,71 +317,6 @@ CSIMD_INLINE csimd_float csimd_signed_byte(csimd_float word, int index) {
   return __builtin_convertvector((csimd_int)raised >> 24, csimd_float);
 }
 
-// sum + a.low * b.low + a.high * b.high in wrapping 32-bit integers: the signed 16-bit halves of each word.
-CSIMD_INLINE csimd_float csimd_dot_int16(csimd_float a, csimd_float b, csimd_float sum) {
-#if CSIMD_WIDTH == 16 && defined(__AVX512VNNI__)
-  // Of the intrinsic the compiler makes two instructions in a chain, which has less latency and half the rate.
-  __asm__("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
-  return sum;
-#elif CSIMD_WIDTH == 16
-  return (csimd_float)_mm512_add_epi32((__m512i)sum, _mm512_madd_epi16((__m512i)a, (__m512i)b));
-#elif CSIMD_WIDTH == 8
-  return (csimd_float)_mm256_add_epi32((__m256i)sum, _mm256_madd_epi16((__m256i)a, (__m256i)b));
-#elif defined(__SSE2__)
-  return (csimd_float)_mm_add_epi32((__m128i)sum, _mm_madd_epi16((__m128i)a, (__m128i)b));
-#else
-  csimd_int u = (csimd_int)a, s = (csimd_int)b;
-  return (csimd_float)((csimd_int)sum + ((u << 16) >> 16) * ((s << 16) >> 16) + (u >> 16) * (s >> 16));
-#endif
-}
-
-// Two vectors to the nearest integers as the low and the high half of each word; |v| < 2^15.
-CSIMD_INLINE csimd_float csimd_int16_pair(csimd_float low, csimd_float high) {
-  return (csimd_float)((csimd_nearest(low) & 0xFFFF) | (csimd_int)((csimd_unsigned)csimd_nearest(high) << 16));
-}
-
-// The signed halves of each word as floats.
-CSIMD_INLINE csimd_float csimd_low_int16(csimd_float word) {
-  return __builtin_convertvector((csimd_int)((csimd_unsigned)word << 16) >> 16, csimd_float);
-}
-CSIMD_INLINE csimd_float csimd_high_int16(csimd_float word) {
-  return __builtin_convertvector((csimd_int)word >> 16, csimd_float);
-}
-
-// Integers that fit 16 bits, and the nearest integers to v * scale.
-CSIMD_INLINE void csimd_store_int16(int16_t *p, csimd_int v) {
-#if CSIMD_WIDTH == 16
-  _mm256_storeu_si256((__m256i *)p, _mm512_cvtepi32_epi16((__m512i)v));
-#elif CSIMD_WIDTH == 8
-  __m256i i = (__m256i)v;
-  _mm_storeu_si128((__m128i *)p, _mm_packs_epi32(_mm256_castsi256_si128(i), _mm256_extracti128_si256(i, 1)));
-#else
-  *(csimd_short_unaligned *)p = __builtin_convertvector((csimd_unsigned)v, csimd_short);
-#endif
-}
-CSIMD_INLINE void csimd_store_scaled_int16(int16_t *p, csimd_float v, csimd_float scale) {
-  csimd_store_int16(p, (csimd_int)csimd_fma(v, scale, (csimd_float)12582912.0f) - 0x4B400000);
-}
-
-// Two vectors to the nearest integers as pairs of bytes; |v| <= 127.
-CSIMD_INLINE void csimd_store_byte_pairs(uint16_t *p, csimd_float low, csimd_float high) {
-  csimd_int pairs = (csimd_nearest(low) & 255) | (csimd_nearest(high) << 8);
-  *(csimd_short_unaligned *)p = __builtin_convertvector((csimd_unsigned)pairs, csimd_short);
-}
-
-// Pairs of signed bytes as the 16-bit halves of each word.
-CSIMD_INLINE csimd_float csimd_widen_bytes(const int8_t *p) {
-#if CSIMD_WIDTH == 16
-  return (csimd_float)_mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)p));
-#elif CSIMD_WIDTH == 8
-  return (csimd_float)_mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)p));
-#else
-  csimd_short pairs = *(const csimd_short_unaligned *)p;
-  csimd_int wide = __builtin_convertvector(pairs, csimd_int);
-  return (csimd_float)((((wide << 24) >> 24) & 0xFFFF) | (csimd_int)((csimd_unsigned)((wide << 16) >> 24) << 16));
-#endif
-}
-
 #if CSIMD_WIDTH == 16
 // Columns 0 ... 3 of every quarter of four rows, as quarters of four vectors.
 CSIMD_INLINE void csimd_transpose_quarters(const float *from, intptr_t stride, __m512 *c) {
@@ -452,6 +387,7 @@ CSIMD_INLINE void csimd_transpose(const float *from, intptr_t stride, float *to,
 }
 #endif
 
+#include "cint16.h"
 #include "ctiles.h"
 
 #endif

@@ -227,8 +227,7 @@ struct AttentionCore {
             height, width, formats.values.words(count), own.scores,
             valueMatrix.panels + panel * valueMatrix.panelStride + formats.values.words(firstKey) * g.tileColumns,
             isInteger ? own.products : results + column, isInteger ? g.tileColumns : valueSize, !isInteger, own.tile,
-            nil,
-            target, y.positionStride, (width + lineFloats - 1) / lineFloats)
+            nil, target, y.positionStride, (width + lineFloats - 1) / lineFloats)
           if isInteger {
             kernels.int16?.addScaled(
               height, width, own.products, g.tileColumns, valueMatrix.columnScales + column, results + column, valueSize
