@@ -236,21 +236,22 @@ private func gemmRest(
 }
 
 /// A panel's product by `step`; the other arguments are those of `PanelKernel`. Constants: `storage`, of the panel;
-/// `distance`, from row to row of A.
+/// `distance`, from row to row of A. `stored`: what the panel was widened from.
 @inline(__always)
 func multiplyPanel(
   _ rows: Int, _ columns: Int, _ depth: Int, _ a: In, _ panel: In, _ c: Out, _ cStride: Int, _ accumulate: Bool,
   _ tile: Out, _ nextRows: In?, _ rowsAhead: RowsAhead, storage: PanelStorage = .words,
-  distance: Int = rowStride, _ step: (V, V, V) -> V
+  stored: BPanel? = nil, distance: Int = rowStride, _ step: (V, V, V) -> V
 ) {
   let b = BPanel(panel: panel, storage: storage)
   // What follows this piece of B in memory comes next, as a rule from far away. Addresses past the end do no harm.
+  let source = stored ?? b
   let steps = (depth &+ lineFloats &- 1) / lineFloats
-  let lines = (depth &* b.width &+ lineFloats &- 1) / lineFloats
+  let lines = (depth &* source.width &+ lineFloats &- 1) / lineFloats
   let slots = max(1, ((rows &+ tileRows &- 1) / tileRows) &* steps)
   let perSlot = (lines &+ slots &- 1) / slots
   var ahead = BAhead(
-    address: panel + depth &* b.width, lines: depth <= closeDepth ? min(closeLines, perSlot) : perSlot,
+    address: source.panel + depth &* source.width, lines: depth <= closeDepth ? min(closeLines, perSlot) : perSlot,
     near: depth <= nearDepth)
   var row = 0
   while row < rows {

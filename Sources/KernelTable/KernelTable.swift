@@ -58,7 +58,8 @@ package struct GemmShape: Sendable {
     self.blockDepth = blockDepth
     self.rowStride = rowStride
     smallestTileRows = tileColumns == 32 ? 4 : tileRows
-    edgeFloatCount = tileRows * tileColumns
+    // A tile, and a panel's rows as they are widened to.
+    edgeFloatCount = (tileRows + blockDepth) * tileColumns
   }
 }
 

@@ -231,15 +231,19 @@ struct PackedMatrix: @unchecked Sendable {
     let block = try HeapBlock(byteCount: 2 * count)
     guard let halves = block.bytes.baseAddress?.assumingMemoryBound(to: UInt16.self) else { return self }
     var (squares, errors) = (0.0, 0.0)
+    var allExact = true
     for first in stride(from: 0, to: count, by: piece) {
       let length = min(piece, count - first)
       guard !isExact(first, length, halves + first) else { continue }
       guard rounding else { return self }
+      allExact = false
       kernels.subtract(panels + first, again, again, length)
       squares += kernels.squaredDeviations(panels + first, 0, length)
       errors += kernels.squaredDeviations(again, 0, length)
     }
-    guard errors.isFinite, errors <= Double(Self.roundingLimit * Self.roundingLimit) * squares else { return self }
+    // Squares of 0 are those of numbers whose squares float32 does not hold, far below float16.
+    let limit = Double(Self.roundingLimit * Self.roundingLimit) * squares
+    guard allExact || (squares > 0 && errors.isFinite && errors <= limit) else { return self }
     return withExtendedLifetime(check) {
       PackedMatrix(
         depth: depth, columns: columns, kernels: kernels,
