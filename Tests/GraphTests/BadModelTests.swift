@@ -244,6 +244,34 @@ import Testing
     #expect(withExtendedLifetime(constant) { Array(constant.buffer(Float.self)) } == [5, 6])
   }
 
+  /// As a Hugging Face cache has them: model and data are links to the same folder of blobs.
+  @Test func externalDataBesideTheLinkedModelIsRead() throws {
+    let base = try Self.folder()
+    defer { try? FileManager.default.removeItem(at: base) }
+    let (blobs, snapshot) = (base.appendingPathComponent("sub"), base.appendingPathComponent("snapshot"))
+    try FileManager.default.createDirectory(at: snapshot, withIntermediateDirectories: true)
+    let tensor = Onnx.tensor("w", Onnx.float32, [2], external: [("location", "model.onnx_data")])
+    try Data(Self.with(tensor)).write(to: blobs.appendingPathComponent("a1"))
+    try Data(Onnx.bytes([5, 6])).write(to: blobs.appendingPathComponent("b2"))
+    func link(_ name: String, _ target: String) throws {
+      let path = snapshot.appendingPathComponent(name).path
+      try? FileManager.default.removeItem(atPath: path)
+      try FileManager.default.createSymbolicLink(atPath: path, withDestinationPath: target)
+    }
+    try link("model.onnx", "../sub/a1")
+    try link("model.onnx_data", "../sub/b2")
+    let file = snapshot.appendingPathComponent("model.onnx").path
+    let loaded = try ModelLoader.load(path: file)
+    let constant = try #require(loaded.graph.constants.values.first)
+    #expect(withExtendedLifetime(constant) { Array(constant.buffer(Float.self)) } == [5, 6])
+    // Of other folders, nothing.
+    for target in ["../w.bin", "/etc/passwd"] {
+      try link("model.onnx_data", target)
+      let failure = try #require(throws: Failure.self) { _ = try ModelLoader.load(path: file) }
+      #expect(failure.status == .invalidArgument)
+    }
+  }
+
   @Test func missingFile() throws {
     let failure = try #require(throws: Failure.self) { _ = try ModelLoader.load(path: "/nonexistent/model.onnx") }
     #expect(failure.status == .notFound)

@@ -4,12 +4,18 @@ import Support
 /// Weights in files next to the model: finds, checks and maps them. Each file is mapped once per model.
 final class ExternalData {
   private let folder: String?
+  private let linkedFolder: String?
   private var files: [String: MappedFile] = [:]
 
-  /// `folder`: where the model file lies; nil for a model that did not come from a file.
-  init(folder: String?) { self.folder = folder }
+  /// `folder`: where the model file lies; nil for a model that did not come from a file. `model`: its path, which may be a link, as
+  /// in a Hugging Face cache, whose snapshots link every file to a folder of blobs: links to that folder are the model's too.
+  init(folder: String?, model: String? = nil) {
+    self.folder = folder
+    linkedFolder = model.flatMap(Self.realPath).map(Self.parent(of:))
+  }
 
-  /// Bytes of an external tensor. `location` is relative to the model's folder and may not leave it, not even by a link.
+  /// Bytes of an external tensor. `location` is relative to the model's folder and may leave it only by a link to the folder of
+  /// the file that the model is a link to.
   func bytes(
     location: String, offset: Int, length: Int?, required: Int
   ) throws -> (UnsafeMutableRawBufferPointer, MappedFile) {
@@ -41,7 +47,9 @@ final class ExternalData {
     guard let target = Self.realPath(folder + "/" + location) else {
       throw Failure(.notFound, "external data file '\(location)' does not exist")
     }
-    guard target.hasPrefix(base == "/" ? base : base + "/") else { throw outside(location) }
+    guard target.hasPrefix(base == "/" ? base : base + "/") || Self.parent(of: target) == linkedFolder else {
+      throw outside(location)
+    }
     let file: MappedFile
     do {
       file = try MappedFile(path: target)
@@ -54,6 +62,11 @@ final class ExternalData {
 
   private func outside(_ location: String) -> Failure {
     Failure(.invalidArgument, "external data '\(location)' lies outside the model's folder")
+  }
+
+  /// The folder of an absolute path.
+  private static func parent(of path: String) -> String {
+    path.lastIndex(of: "/").map { String(path[..<$0]) } ?? ""
   }
 
   private static func realPath(_ path: String) -> String? {

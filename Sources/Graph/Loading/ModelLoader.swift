@@ -15,14 +15,14 @@ public struct LoadedModel: Sendable {
 public enum ModelLoader {
   public static let supportedIRVersions = 3...13
 
-  /// Loads the file at `path`; its external data must lie in the same folder.
+  /// Loads the file at `path`; its external data must lie in the same folder, or, where both are links, those that they lead to.
   public static func load(path: String) throws -> LoadedModel {
     do {
       let mapping = try MappedFile(path: path)
       // The parser holds only the mapping's address.
       defer { withExtendedLifetime(mapping) {} }
       let folder = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
-      return try load(bytes: mapping.bytes, folder: folder)
+      return try load(bytes: mapping.bytes, external: ExternalData(folder: folder, model: path))
     } catch let failure as Failure {
       throw failure.adding(file: path)
     }
@@ -30,8 +30,12 @@ public enum ModelLoader {
 
   /// Loads a model from memory. Without `folder` it may have no external data.
   public static func load(bytes: UnsafeRawBufferPointer, folder: String? = nil) throws -> LoadedModel {
+    try load(bytes: bytes, external: ExternalData(folder: folder))
+  }
+
+  private static func load(bytes: UnsafeRawBufferPointer, external: ExternalData) throws -> LoadedModel {
     let file = try ModelFile(bytes: bytes, kind: CONNX_MODEL, what: "an ONNX model")
-    return try withExtendedLifetime(file) { try load(file, external: ExternalData(folder: folder)) }
+    return try withExtendedLifetime(file) { try load(file, external: external) }
   }
 
   private static func load(_ file: ModelFile, external: ExternalData) throws -> LoadedModel {
