@@ -7,8 +7,8 @@
 --precision stands for the rows of that precision: ours, and OpenVINO's (int8: quantised by NNCF on the same inputs, which
 its load time includes), with OpenVINO's bfloat16 as the baseline.
 
-A model folder holds model.onnx and, optionally, io.npz with its inputs; otherwise inputs are drawn at random with the
-declared shapes, free dimensions taken from --set. Every runtime has a process of its own, which loads from a warm file cache.
+A model folder holds model.onnx and, optionally, io.npz with its inputs; otherwise, and with --set, inputs are drawn at random with
+the declared shapes, free dimensions taken from --set. Every runtime has a process of its own, which loads from a warm file cache.
 By default one is measured after the other, in each round; with --in-turn all are loaded first, which takes the memory of all,
 and then called one after the other, so that a slow minute of the machine falls on all of them: for calls of a second and
 more, as each finds its caches empty. Run it on an idle machine: it warns when other work is running.
@@ -132,7 +132,8 @@ class Runtime:
 
 def compare(folder, arguments):
     """Returns the Markdown rows of one model."""
-    feed = dict(np.load(folder / "io.npz")) if (folder / "io.npz").exists() else random_inputs(folder / "model.onnx", arguments.set)
+    stored = folder / "io.npz"
+    feed = dict(np.load(stored)) if stored.exists() and not arguments.set else random_inputs(folder / "model.onnx", arguments.set)
     for name in arguments.repeated:
         half = len(feed[name]) // 2
         feed[name] = np.concatenate([feed[name][:half]] * 2)
