@@ -472,8 +472,8 @@ ADADIFF_API void adadiff_tensors_free(adadiff_tensors *tensors);
  *  until adadiff_model_free; a run in progress on another thread keeps what it needs. */
 typedef struct adadiff_model adadiff_model;
 
-/** Opens a file; external data is looked for in its folder only, where both are links, in the folder that they lead to (a Hugging
- *  Face cache). `options` may be NULL. */
+/** Opens a file. External data is looked for in its folder only; links may leave the folder where the file is a link too and
+ *  they lead to the folder that it leads to, as in a Hugging Face cache. `options` may be NULL. */
 ADADIFF_API adadiff_status adadiff_model_open(
     const char *path, const adadiff_options *options, adadiff_model **model, adadiff_error **error);
 /** Opens a model held in memory, which is copied. `folder` locates external data and may be NULL. */

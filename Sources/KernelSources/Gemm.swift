@@ -218,10 +218,11 @@ private func hasTile(_ height: Int) -> Bool {
 
 /// At most `tileRows` rows, by the smallest tile that holds them.
 ///
-/// This and `multiplyPanel` are transparent, as `@inline(__always)` comes after closures are specialised: then one copy of this serves
-/// all panels, and reads storage and distances from registers in the innermost loop (2 % of an SD-2.1 call in bfloat16).
+/// This and `multiplyPanel` are transparent because `@inline(__always)` takes effect only after closures are specialised. With that, a
+/// single specialised copy served all panels and read storage and distances from registers in the innermost loop, which took an
+/// SD-2.1 call in bfloat16 2 % longer.
 @_transparent
-func gemmRest(
+private func gemmRest(
   _ height: Int, _ depth: Int, _ a: In, _ next: In, _ b: BPanel, _ ahead: inout BAhead, _ rowsAhead: RowsShare,
   _ c: Out, _ cStride: Int,
   _ accumulate: Bool, distance: Int, _ step: (V, V, V) -> V

@@ -26,13 +26,14 @@ import Testing
           for depth in [0, 1, 15, 16, 17, 65, g.blockDepth] {
             let a = numbers((rows + g.tileRows) * g.rowStride, seed: 1)
             let (floats, halves) = Self.panel(table, max(1, depth) * g.tileColumns)
-            var tile = [Float](repeating: 0, count: table.edgeFloatCount)
+            var tile = [Float](repeating: .nan, count: table.edgeFloatCount + 1)
             var expected = numbers(rows * columns, seed: 2)
             var c = expected
             for accumulate in [false, true] {
               table.gemmPanel(rows, columns, depth, a, floats, &expected, columns, accumulate, &tile, nil, nil, 0, 0)
               half.panel(rows, columns, depth, a, halves, &c, columns, accumulate, &tile, nil, nil, 0, 0)
               #expect(c == expected, "\(table.name) \(rows)×\(columns)×\(depth)")
+              #expect(tile[table.edgeFloatCount].isNaN)
             }
           }
         }

@@ -7,11 +7,17 @@ final class ExternalData {
   private let linkedFolder: String?
   private var files: [String: MappedFile] = [:]
 
-  /// `folder`: where the model file lies; nil for a model that did not come from a file. `model`: its path, which may be a link, as
-  /// in a Hugging Face cache, whose snapshots link every file to a folder of blobs: links to that folder are the model's too.
-  init(folder: String?, model: String? = nil) {
+  /// `folder`: where the data lies of a model that did not come from a file; nil: it may have none.
+  init(folder: String?) {
     self.folder = folder
-    linkedFolder = model.flatMap(Self.realPath).map(Self.parent(of:))
+    linkedFolder = nil
+  }
+
+  /// Of a model file, which may be a link, as in a Hugging Face cache, whose snapshots link every file to a folder of blobs: what links
+  /// to the same folder is the model's too.
+  init(model: String) {
+    folder = Self.folder(of: model)
+    linkedFolder = Self.realPath(model).map(Self.folder(of:))
   }
 
   /// Bytes of an external tensor. `location` is relative to the model's folder and may leave it only by a link to the folder of
@@ -47,7 +53,7 @@ final class ExternalData {
     guard let target = Self.realPath(folder + "/" + location) else {
       throw Failure(.notFound, "external data file '\(location)' does not exist")
     }
-    guard target.hasPrefix(base == "/" ? base : base + "/") || Self.parent(of: target) == linkedFolder else {
+    guard target.hasPrefix(base == "/" ? base : base + "/") || Self.folder(of: target) == linkedFolder else {
       throw outside(location)
     }
     let file: MappedFile
@@ -64,9 +70,8 @@ final class ExternalData {
     Failure(.invalidArgument, "external data '\(location)' lies outside the model's folder")
   }
 
-  /// The folder of an absolute path.
-  private static func parent(of path: String) -> String {
-    path.lastIndex(of: "/").map { String(path[..<$0]) } ?? ""
+  private static func folder(of path: String) -> String {
+    path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
   }
 
   private static func realPath(_ path: String) -> String? {

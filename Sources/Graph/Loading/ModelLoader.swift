@@ -15,14 +15,13 @@ public struct LoadedModel: Sendable {
 public enum ModelLoader {
   public static let supportedIRVersions = 3...13
 
-  /// Loads the file at `path`; its external data must lie in the same folder, or, where both are links, those that they lead to.
+  /// Loads the file at `path`. Its external data must lie in the same folder; where both are links, they must lead to the same folder.
   public static func load(path: String) throws -> LoadedModel {
     do {
       let mapping = try MappedFile(path: path)
       // The parser holds only the mapping's address.
       defer { withExtendedLifetime(mapping) {} }
-      let folder = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
-      return try load(bytes: mapping.bytes, external: ExternalData(folder: folder, model: path))
+      return try load(bytes: mapping.bytes, external: ExternalData(model: path))
     } catch let failure as Failure {
       throw failure.adding(file: path)
     }
