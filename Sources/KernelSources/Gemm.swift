@@ -67,6 +67,12 @@ struct BPanel {
   }
 }
 
+extension BPanel {
+  /// A row's second vector; of a panel of which only one is used, nothing.
+  @inline(__always)
+  func second(_ row: In, _ vectors: Int) -> V { vectors == 2 ? load(row + width / 2) : csimd_splat(0) }
+}
+
 /// What of B is wanted after the piece in use, fetched in equal parts beside the tiles.
 struct BAhead {
   /// The next line to ask for.
@@ -146,54 +152,54 @@ struct RowsShare {
   }
 }
 
-/// C tile = or += A · B for one whole register tile; arguments as in `PanelKernel`. `next`: the rows of A that come after
-/// these.
+/// C tile = or += A · B for one register tile of `rows` and `vectors` (constants, see `RegisterTile`); arguments as in
+/// `PanelKernel`. `next`: the rows of A that come after these.
 /// `step(a, b, sum)` multiplies one word of A, repeated, with one of B in every lane: the only thing in which element
 /// formats differ.
-@inline(__always)
-func gemmTile(
+@_transparent
+private func gemmTile(
   _ depth: Int, _ a: In, _ next: In, _ b: BPanel, _ ahead: inout BAhead, _ rowsAhead: RowsShare, _ c: Out,
-  _ cStride: Int,
-  _ accumulate: Bool, distance: Int = rowStride, _ step: (V, V, V) -> V
+  _ cStride: Int, _ accumulate: Bool, distance: Int, rows: Int, vectors: Int, _ step: (V, V, V) -> V
 ) {
   var tile = RegisterTile()
-  if accumulate { tile.load(c, cStride) }
+  if accumulate { tile.load(c, cStride, rows: rows, vectors: vectors) }
   var pa = a
   var pb = b.panel
   var pn = next
   var rowsAhead = rowsAhead
   var k = depth
-  if !accumulate && depth >= storeAheadDepth {
+  if !accumulate && rows == tileRows && depth >= storeAheadDepth {
     for row in 0..<tileRows {
       csimd_prefetch_write(c + row &* cStride)
       csimd_prefetch_write(c + row &* cStride + lanes)
     }
   }
+  // Short tiles ask for everything at once.
+  if rows < tileRows { rowsAhead.fetchAll() }
   while k > 0 {
     // One line of each of the next rows, a row per word of depth: twelve rows of a kilobyte each are too many and too short
     // for the hardware to foresee, and asked for at once they make what follows wait. The last words ask for a few rows more.
     var line = pn
     pn += lineFloats
     ahead.fetch()
-    rowsAhead.fetch()
+    if rows == tileRows { rowsAhead.fetch() }
     var i = min(k, lineFloats)
     k &-= i
     #if !KERNELS_AVX512
       // A tile's rows are fewer than half of a line's words: a row per two words.
       while i > 1 {
-        tile.multiplyWord(pa, distance, b.load(pb), b.load(pb + b.width / 2), step)
+        tile.multiplyWord(pa, distance, b.load(pb), b.second(pb, vectors), rows: rows, vectors: vectors, step)
         csimd_prefetch(line)
         line += distance
-        tile.multiplyWord(pa + 1, distance, b.load(pb + b.width), b.load(pb + (b.width &+ b.width / 2)), step)
+        tile.multiplyWord(
+          pa + 1, distance, b.load(pb + b.width), b.second(pb + b.width, vectors), rows: rows, vectors: vectors, step)
         pa += 2
         pb += 2 &* b.width
         i &-= 2
       }
     #endif
     while i > 0 {
-      let left = b.load(pb)
-      let right = b.load(pb + b.width / 2)
-      tile.multiplyWord(pa, distance, left, right, step)
+      tile.multiplyWord(pa, distance, b.load(pb), b.second(pb, vectors), rows: rows, vectors: vectors, step)
       #if KERNELS_AVX512
         csimd_prefetch(line)
         line += distance
@@ -203,7 +209,7 @@ func gemmTile(
       i &-= 1
     }
   }
-  tile.store(c, cStride)
+  tile.store(c, cStride, rows: rows, vectors: vectors)
 }
 
 /// Whether a tile has exactly `height` rows, so that it may write to C itself.
@@ -216,7 +222,8 @@ private func hasTile(_ height: Int) -> Bool {
   #endif
 }
 
-/// At most `tileRows` rows, by the smallest tile that holds them.
+/// At most `tileRows` rows, by the smallest tile that holds them: one of powers of two is no multiple of 12. Every element is the same
+/// chain of sums in all of them.
 ///
 /// This and `multiplyPanel` are transparent because `@inline(__always)` takes effect only after closures are specialised. With that, a
 /// single specialised copy served all panels and read storage and distances from registers in the innermost loop, which took an
@@ -225,18 +232,23 @@ private func hasTile(_ height: Int) -> Bool {
 private func gemmRest(
   _ height: Int, _ depth: Int, _ a: In, _ next: In, _ b: BPanel, _ ahead: inout BAhead, _ rowsAhead: RowsShare,
   _ c: Out, _ cStride: Int,
-  _ accumulate: Bool, distance: Int, _ step: (V, V, V) -> V
+  _ accumulate: Bool, distance: Int, vectors: Int, _ step: (V, V, V) -> V
 ) {
   #if KERNELS_AVX512
-    if height <= 8 {
-      // Short tiles ask for everything at once.
-      var all = rowsAhead
-      all.fetchAll()
+    if height <= 4 {
+      return gemmTile(
+        depth, a, next, b, &ahead, rowsAhead, c, cStride, accumulate, distance: distance, rows: 4, vectors: vectors,
+        step)
     }
-    if height <= 4 { return gemmTile4(depth, a, next, b, &ahead, c, cStride, accumulate, distance: distance, step) }
-    if height <= 8 { return gemmTile8(depth, a, next, b, &ahead, c, cStride, accumulate, distance: distance, step) }
+    if height <= 8 {
+      return gemmTile(
+        depth, a, next, b, &ahead, rowsAhead, c, cStride, accumulate, distance: distance, rows: 8, vectors: vectors,
+        step)
+    }
   #endif
-  gemmTile(depth, a, next, b, &ahead, rowsAhead, c, cStride, accumulate, distance: distance, step)
+  gemmTile(
+    depth, a, next, b, &ahead, rowsAhead, c, cStride, accumulate, distance: distance, rows: tileRows, vectors: vectors,
+    step)
 }
 
 /// A panel's product by `step`; the other arguments are those of `PanelKernel`. Constants: `storage`, of the panel;
@@ -266,12 +278,18 @@ func multiplyPanel(
     let share = rowsAhead.share(row, height, steps: steps)
     // Edges go through a whole tile in scratch memory, with the same arithmetic as whole tiles: an element does not depend on where
     // the edge lies. One call for both, which is then part of this loop and knows its constants.
-    let isWhole = columns == tileColumns && hasTile(height)
+    let isWhole = (columns == tileColumns || columns == lanes) && hasTile(height)
     let (target, stride) = isWhole ? (to, cStride) : (tile, tileColumns)
     if !isWhole && accumulate {
       for r in 0..<height { map(In(to + r &* cStride), tile + r &* tileColumns, columns) { $0 } }
     }
-    gemmRest(height, depth, from, next, b, &ahead, share, target, stride, accumulate, distance: distance, step)
+    if columns <= lanes {
+      gemmRest(
+        height, depth, from, next, b, &ahead, share, target, stride, accumulate, distance: distance, vectors: 1, step)
+    } else {
+      gemmRest(
+        height, depth, from, next, b, &ahead, share, target, stride, accumulate, distance: distance, vectors: 2, step)
+    }
     if !isWhole {
       for r in 0..<height { map(In(tile + r &* tileColumns), to + r &* cStride, columns) { $0 } }
     }

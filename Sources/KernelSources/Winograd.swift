@@ -26,22 +26,28 @@ func winogradInput(
   }
 }
 
-func winogradWeights(_ panel: In, _ tapStride: Int, _ depth: Int, _ u: Out, _ frequencyStride: Int) {
-  winogradWeights(BPanel(panel: panel), tapStride, depth, u, frequencyStride)
+func winogradWeights(
+  _ panel: In, _ tapStride: Int, _ depth: Int, _ first: Int, _ end: Int, _ u: Out, _ frequencyStride: Int
+) {
+  winogradWeights(BPanel(panel: panel), tapStride, depth, first..<end, u, frequencyStride)
 }
 
 #if !KERNELS_PORTABLE
   /// `winogradWeights` on a panel of float16.
-  func winogradHalfWeights(_ panel: In, _ tapStride: Int, _ depth: Int, _ u: Out, _ frequencyStride: Int) {
-    winogradWeights(BPanel(panel: panel, storage: .halves), tapStride, depth, u, frequencyStride)
+  func winogradHalfWeights(
+    _ panel: In, _ tapStride: Int, _ depth: Int, _ first: Int, _ end: Int, _ u: Out, _ frequencyStride: Int
+  ) {
+    winogradWeights(BPanel(panel: panel, storage: .halves), tapStride, depth, first..<end, u, frequencyStride)
   }
 #endif
 
 /// Both passes in registers: 18 values between them.
 @inline(__always)
-private func winogradWeights(_ b: BPanel, _ tapStride: Int, _ depth: Int, _ u: Out, _ frequencyStride: Int) {
+private func winogradWeights(
+  _ b: BPanel, _ tapStride: Int, _ depth: Int, _ vectors: Range<Int>, _ u: Out, _ frequencyStride: Int
+) {
   for k in 0..<depth {
-    for half in 0..<2 {
+    for half in vectors {
       let offset = k &* tileColumns &+ half &* lanes
       let from = b.panel + (k &* b.width &+ half &* (b.width / 2))
       @inline(__always) func row(_ index: Int) -> (V, V, V, V, V, V) {

@@ -21,17 +21,22 @@ func winogradEnlargedInput(
   }
 }
 
-func winogradEnlargedWeights(_ panel: In, _ tapStride: Int, _ depth: Int, _ u: Out, _ frequencyStride: Int) {
+func winogradEnlargedWeights(
+  _ panel: In, _ tapStride: Int, _ depth: Int, _ first: Int, _ end: Int, _ u: Out, _ frequencyStride: Int
+) {
   winogradWeights25(
-    BPanel(panel: panel), tapStride, depth, u, frequencyStride,
+    BPanel(panel: panel), tapStride, depth, first..<end, u, frequencyStride,
     transformEnlargedKernel)
 }
 
 #if !KERNELS_PORTABLE
   /// `winogradEnlargedWeights` on a panel of float16.
-  func winogradEnlargedHalfWeights(_ panel: In, _ tapStride: Int, _ depth: Int, _ u: Out, _ frequencyStride: Int) {
+  func winogradEnlargedHalfWeights(
+    _ panel: In, _ tapStride: Int, _ depth: Int, _ first: Int, _ end: Int, _ u: Out, _ frequencyStride: Int
+  ) {
     winogradWeights25(
-      BPanel(panel: panel, storage: .halves), tapStride, depth, u, frequencyStride, transformEnlargedKernel)
+      BPanel(panel: panel, storage: .halves), tapStride, depth, first..<end, u, frequencyStride, transformEnlargedKernel
+    )
   }
 #endif
 

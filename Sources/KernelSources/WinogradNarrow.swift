@@ -65,9 +65,11 @@ private func storePairs(_ low: WeightRows, _ high: WeightRows, _ u: Out, _ frequ
   column(5, low.0.5, low.1.5, low.2.5, high.0.5, high.1.5, high.2.5)
 }
 
-func winogradPairWeights(_ panel: In, _ tapStride: Int, _ words: Int, _ u: Out, _ frequencyStride: Int) {
+func winogradPairWeights(
+  _ panel: In, _ tapStride: Int, _ words: Int, _ first: Int, _ end: Int, _ u: Out, _ frequencyStride: Int
+) {
   for k in 0..<words {
-    for half in 0..<2 {
+    for half in first..<end {
       let offset = k &* tileColumns &+ half &* lanes
       let from = panel + offset
       for tap in 0..<9 { csimd_prefetch(from + (tap &* tapStride &+ weightsAhead &* tileColumns)) }
@@ -79,10 +81,10 @@ func winogradPairWeights(_ panel: In, _ tapStride: Int, _ words: Int, _ u: Out, 
 }
 
 func winogradByteWeights(
-  _ panel: In, _ tapStride: Int, _ words: Int, _ scales: In, _ u: Out, _ frequencyStride: Int
+  _ panel: In, _ tapStride: Int, _ words: Int, _ first: Int, _ end: Int, _ scales: In, _ u: Out, _ frequencyStride: Int
 ) {
   for k in 0..<words {
-    for half in 0..<2 {
+    for half in first..<end {
       let column = half &* lanes
       let from = panel + (k &* tileColumns &+ column)
       let scale = csimd_load(scales + column)

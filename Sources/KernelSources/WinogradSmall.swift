@@ -72,27 +72,31 @@ private func transformWeights(_ g0: V, _ g1: V, _ g2: V) -> (V, V, V, V, V) {
   return (even1 - odd, even1 + odd, even2 + odd, even2 - odd, g2)
 }
 
-func winogradSmallWeights(_ panel: In, _ tapStride: Int, _ depth: Int, _ u: Out, _ frequencyStride: Int) {
+func winogradSmallWeights(
+  _ panel: In, _ tapStride: Int, _ depth: Int, _ first: Int, _ end: Int, _ u: Out, _ frequencyStride: Int
+) {
   winogradWeights25(
-    BPanel(panel: panel), tapStride, depth, u, frequencyStride, transformWeights)
+    BPanel(panel: panel), tapStride, depth, first..<end, u, frequencyStride, transformWeights)
 }
 
 #if !KERNELS_PORTABLE
   /// `winogradSmallWeights` on a panel of float16.
-  func winogradSmallHalfWeights(_ panel: In, _ tapStride: Int, _ depth: Int, _ u: Out, _ frequencyStride: Int) {
+  func winogradSmallHalfWeights(
+    _ panel: In, _ tapStride: Int, _ depth: Int, _ first: Int, _ end: Int, _ u: Out, _ frequencyStride: Int
+  ) {
     winogradWeights25(
-      BPanel(panel: panel, storage: .halves), tapStride, depth, u, frequencyStride, transformWeights)
+      BPanel(panel: panel, storage: .halves), tapStride, depth, first..<end, u, frequencyStride, transformWeights)
   }
 #endif
 
 /// Weights for 25 products, `transform` applied to rows and then to columns, in registers: 15 values between them.
 @inline(__always)
 func winogradWeights25(
-  _ b: BPanel, _ tapStride: Int, _ depth: Int, _ u: Out, _ frequencyStride: Int,
+  _ b: BPanel, _ tapStride: Int, _ depth: Int, _ vectors: Range<Int>, _ u: Out, _ frequencyStride: Int,
   _ transform: (V, V, V) -> (V, V, V, V, V)
 ) {
   for k in 0..<depth {
-    for half in 0..<2 {
+    for half in vectors {
       let offset = k &* tileColumns &+ half &* lanes
       let from = b.panel + (k &* b.width &+ half &* (b.width / 2))
       @inline(__always) func row(_ index: Int) -> (V, V, V, V, V) {

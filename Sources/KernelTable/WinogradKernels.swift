@@ -9,6 +9,13 @@ package typealias WinogradInputKernel =
     UnsafeMutablePointer<Float>
   ) -> Void
 
+/// `(panel, tapStride, depth, first, end, u, frequencyStride)`: transforms `depth` rows of one packed panel of 3×3 weights, of
+/// each the vectors first ..< end (of two).
+/// Tap t of row k lies at `panel[t * tapStride + k * tileColumns]`, frequency f at
+/// `u[f * frequencyStride + k * tileColumns]`.
+package typealias WinogradWeightsKernel =
+  @convention(c) (UnsafePointer<Float>, Int, Int, Int, Int, UnsafeMutablePointer<Float>, Int) -> Void
+
 /// Winograd's F(m×m, 3×3): a square of m×m outputs from a window of (m + 2)×(m + 2) inputs: with m = 4, 36 products instead
 /// of 144, with m = 3, 25 instead of 81.
 ///
@@ -35,10 +42,7 @@ package struct WinogradKernels: Sendable {
 
   /// Frequencies in float32.
   package var input: WinogradInputKernel
-  /// `(panel, tapStride, depth, u, frequencyStride)`: transforms `depth` rows of one packed panel of 3×3 weights.
-  /// Tap t of row k lies at `panel[t * tapStride + k * tileColumns]`, frequency f at
-  /// `u[f * frequencyStride + k * tileColumns]`.
-  package var weights: @convention(c) (UnsafePointer<Float>, Int, Int, UnsafeMutablePointer<Float>, Int) -> Void
+  package var weights: WinogradWeightsKernel
   /// `(m, frequencyStride, rows, columns, channels, y, pixelStride, lineStride, bias, residual, activation, scratch)`: the
   /// first rows × columns pixels of a square of outputs: activation(transformed + bias + residual). `residual` has the
   /// strides of `y`; nil bias and residual are skipped.
@@ -49,8 +53,7 @@ package struct WinogradKernels: Sendable {
     ) -> Void
 
   /// `weights` on panels of float16 (`HalfKernels`), whose tap stride counts floats of memory.
-  package var halfWeights:
-    (@convention(c) (UnsafePointer<Float>, Int, Int, UnsafeMutablePointer<Float>, Int) -> Void)? = nil
+  package var halfWeights: WinogradWeightsKernel? = nil
 
   /// For products of bfloat16 pairs; nil where the machine does not have them, or there is no such transform.
   package var pairs: WinogradPairKernels? = nil
@@ -60,8 +63,7 @@ package struct WinogradKernels: Sendable {
     lineValues: Int,
     lineProducts: Int,
     input: WinogradInputKernel,
-    weights:
-      @convention(c) (UnsafePointer<Float>, Int, Int, UnsafeMutablePointer<Float>, Int) -> Void,
+    weights: WinogradWeightsKernel,
     output:
       @convention(c) (
         UnsafePointer<Float>, Int, Int, Int, Int, UnsafeMutablePointer<Float>, Int, Int, UnsafePointer<Float>?,
@@ -77,21 +79,25 @@ package struct WinogradKernels: Sendable {
   }
 }
 
+/// `WinogradWeightsKernel` for bytes, with a scale for every filter of the panel before the last two arguments.
+package typealias WinogradByteWeightsKernel =
+  @convention(c) (
+    UnsafePointer<Float>, Int, Int, Int, Int, UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int
+  ) -> Void
+
 /// Winograd's transforms with results rounded to bfloat16, two channels to a word.
 package struct WinogradPairKernels: Sendable {
   /// `WinogradInputKernel` whose `frequencyStride` counts words. Whole vectors of words are stored.
   package var input: WinogradInputKernel
-  /// `(panel, tapStride, words, u, frequencyStride)`: `WinogradKernels.weights` from a panel of bfloat16; all counts are words.
-  package var pairWeights: @convention(c) (UnsafePointer<Float>, Int, Int, UnsafeMutablePointer<Float>, Int) -> Void
-  /// `(panel, tapStride, words, scales, u, frequencyStride)`: from a panel of int8, twice as many words.
-  package var byteWeights:
-    @convention(c) (UnsafePointer<Float>, Int, Int, UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int) -> Void
+  /// From a panel of bfloat16; all counts are words.
+  package var pairWeights: WinogradWeightsKernel
+  /// `(panel, tapStride, words, first, end, scales, u, frequencyStride)`: from a panel of int8, twice as many words.
+  package var byteWeights: WinogradByteWeightsKernel
 
   package init(
     input: WinogradInputKernel,
-    pairWeights: @convention(c) (UnsafePointer<Float>, Int, Int, UnsafeMutablePointer<Float>, Int) -> Void,
-    byteWeights:
-      @convention(c) (UnsafePointer<Float>, Int, Int, UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int) -> Void
+    pairWeights: WinogradWeightsKernel,
+    byteWeights: WinogradByteWeightsKernel
   ) {
     self.input = input
     self.pairWeights = pairWeights

@@ -161,7 +161,8 @@ import Testing
       transforms.input(
         x, channels, stored * channels, yBegin, yEnd, xBegin, xEnd, channels, &v, channels, shift, shift, shift,
         &scratch)
-      transforms.weights(w, channels * tile, channels, &u, channels * tile)
+      transforms.weights(w, channels * tile, channels, 0, 1, &u, channels * tile)
+      transforms.weights(w, channels * tile, channels, 1, 2, &u, channels * tile)
       var m = [Float](repeating: 0, count: count * tile)
       for f in 0..<count {
         for c in 0..<channels {

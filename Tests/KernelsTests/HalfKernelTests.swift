@@ -52,8 +52,9 @@ import Testing
           let stride = depth * tile + 16
           var expected = [Float](repeating: 7, count: transforms.frequencies * stride)
           var u = expected
-          transforms.weights(floats, depth * tile, depth, &expected, stride)
-          halfWeights(halves, depth * tile / 2, depth, &u, stride)
+          transforms.weights(floats, depth * tile, depth, 0, 2, &expected, stride)
+          halfWeights(halves, depth * tile / 2, depth, 0, 1, &u, stride)
+          halfWeights(halves, depth * tile / 2, depth, 1, 2, &u, stride)
           #expect(u == expected, "\(table.name) \(depth)")
         }
       }

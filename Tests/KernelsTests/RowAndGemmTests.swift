@@ -213,7 +213,7 @@ import Testing
       let g = table.gemm
       let depth = 5
       for rows in 1...(2 * g.tileRows + 1) {
-        for columns in [1, g.tileColumns - 1, g.tileColumns] {
+        for columns in [1, g.tileColumns / 2, g.tileColumns / 2 + 1, g.tileColumns - 1, g.tileColumns] {
           for accumulate in [false, true] {
             let a = numbers((rows + g.tileRows) * g.rowStride, seed: 1)
             let b = numbers(depth * g.tileColumns, seed: 2)

@@ -53,7 +53,7 @@ import Testing
         func expected(_ wide: [Float]) -> [Float] {
           let stride = channels * tile
           var u = [Float](repeating: 0, count: count * stride)
-          transforms.weights(wide, stride, channels, &u, stride)
+          transforms.weights(wide, stride, channels, 0, 2, &u, stride)
           return (0..<count).flatMap { frequency in
             var words = [Float](repeating: 0, count: stride / 2)
             table.narrow.packPairs(Array(u[(frequency * stride)..<((frequency + 1) * stride)]), channels, &words)
@@ -66,7 +66,9 @@ import Testing
         var words = [Float](repeating: 0, count: rows.count / 2)
         table.narrow.packPairs(rows, 9 * channels, &words)
         table.narrow.unpackPairs(words, 9 * channels, &wide)
-        pairs.pairWeights(words, channels * tile / 2, channels / 2, &u, channels * tile / 2)
+        for vector in 0..<2 {
+          pairs.pairWeights(words, channels * tile / 2, channels / 2, vector, vector + 1, &u, channels * tile / 2)
+        }
         #expect(u == expected(wide), "\(channels)")
 
         let scales = (0..<tile).map { Float($0 + 1) / 100 }
@@ -74,7 +76,10 @@ import Testing
         var sums = [Int32](repeating: 0, count: tile)
         table.narrow.packBytes(rows, 9 * channels, scales.map { 1 / $0 }, &bytes, &sums)
         table.narrow.unpackBytes(bytes, 9 * channels, scales, &wide)
-        pairs.byteWeights(bytes, channels * tile / 4, channels / 4, scales, &u, channels * tile / 2)
+        for vector in 0..<2 {
+          pairs.byteWeights(
+            bytes, channels * tile / 4, channels / 4, vector, vector + 1, scales, &u, channels * tile / 2)
+        }
         #expect(u == expected(wide), "\(channels)")
       }
     }

@@ -83,29 +83,41 @@ import Testing
   /// Every tile of every panel belongs to one task, whatever the numbers, and no round leaves a thread without one.
   @Test func tasksCoverAllPanels() {
     for (panels, tiles, slots, step) in [(5, 8, 2, 4), (4, 96, 2, 4), (1, 96, 8, 12), (3, 1, 2, 4), (7, 50, 4, 6)] {
-      let division = WinogradConvolution.Division(panels: panels, tiles: tiles, slots: slots, step: step)
-      var computed = [Int](repeating: 0, count: panels * tiles)
-      for task in 0..<division.count {
-        let (panel, first, count) = division.place(task)
-        for tile in first..<(first + count) { computed[panel * tiles + tile] += 1 }
+      for mayHalve in [false, true] {
+        let division = WinogradConvolution.Division(
+          panels: panels, tiles: tiles, slots: slots, step: step, mayHalve: mayHalve)
+        var computed = [Int](repeating: 0, count: panels * 2 * tiles)
+        for task in 0..<division.count {
+          let place = division.place(task)
+          for vector in place.vectors {
+            for tile in place.firstTile..<(place.firstTile + place.tiles) {
+              computed[(2 * place.panel + vector) * tiles + tile] += 1
+            }
+          }
+        }
+        #expect(computed.allSatisfy { $0 == 1 })
+        let rest = division.count - panels / slots * slots
+        #expect(rest == 0 || rest >= min(slots, panels % slots * max(1, tiles / step) * (mayHalve ? 2 : 1)))
       }
-      #expect(computed.allSatisfy { $0 == 1 })
-      let rest = division.count - panels / slots * slots
-      #expect(rest == 0 || rest >= min(slots, panels % slots * max(1, tiles / step)))
     }
   }
 
   /// Five panels on two threads: two whole ones and half of the fifth for each.
   @Test func sharesHaveEquallyManyPanels() {
-    let division = WinogradConvolution.Division(panels: 5, tiles: 8, slots: 2, step: 4)
-    let places = (0..<division.count).map(division.place)
-    #expect(places.map(\.panel) == [0, 1, 4, 2, 3, 4])
-    #expect(places.map(\.tiles) == [8, 8, 4, 8, 8, 4])
+    for mayHalve in [false, true] {
+      let division = WinogradConvolution.Division(panels: 5, tiles: 8, slots: 2, step: 4, mayHalve: mayHalve)
+      let places = (0..<division.count).map(division.place)
+      #expect(places.map(\.panel) == [0, 1, 4, 2, 3, 4])
+      #expect(places.map(\.tiles) == (mayHalve ? [8, 8, 8, 8, 8, 8] : [8, 8, 4, 8, 8, 4]))
+      #expect(places.map(\.vectors.count) == (mayHalve ? [2, 2, 1, 2, 2, 1] : [2, 2, 2, 2, 2, 2]))
+    }
   }
 
   /// Squares of 3×3 outputs, whole and cut off, any number of threads.
   @Test func smallSquares() throws {
-    for (height, width, channels, filters) in [(6, 6, 160, 70), (5, 7, 3, 33), (1, 1, 1, 1), (12, 2, 65, 40)] {
+    for (height, width, channels, filters) in [
+      (6, 6, 160, 70), (6, 6, 70, 160), (5, 7, 3, 33), (1, 1, 1, 1), (12, 2, 65, 40), (3, 3, 5, 30),
+    ] {
       let one = try Self.run(
         batch: 2, height: height, width: width, channels: channels, filters: filters, threads: 1, squares: .three)
       #expect(Self.error(one) < Self.limit)
@@ -125,7 +137,7 @@ import Testing
   /// Images of doubled pixels, whole and cut off, more channels and tiles than a block holds, any number of threads.
   @Test func doubledPixels() throws {
     for (height, width, channels, filters) in [
-      (8, 8, 160, 70), (5, 7, 3, 33), (1, 1, 1, 1), (2, 3, 300, 40), (31, 25, 4, 5),
+      (8, 8, 160, 70), (4, 4, 70, 96), (5, 7, 3, 33), (1, 1, 1, 1), (2, 3, 300, 40), (31, 25, 4, 5),
     ] {
       let one = try Self.run(
         batch: 2, height: height, width: width, channels: channels, filters: filters, threads: 1, squares: .fourEnlarged

@@ -193,51 +193,23 @@ struct WinogradConvolution {
           convolution.x, tile: first + tile, depthBlock: block,
           v + block * inputBlockStride + tile * kernels.gemm.rowStride, own + slot * slotFloatCount)
       }
-      let plan = Division(panels: panels, tiles: count, slots: slots, step: rowStep)
+      let plan = Division(
+        panels: panels, tiles: count, slots: slots, step: rowStep,
+        mayHalve: hasVectorTiles && count <= 2 * kernels.gemm.tileRows)
       try runTasks(plan.count, slots: slots, context: context) { slot, task in
-        let (panel, start, tiles) = plan.place(task)
+        let place = plan.place(task)
         multiply(
-          convolution, weights, panel: panel, v + start * kernels.gemm.rowStride, firstTile: first + start,
-          count: tiles, own + slot * slotFloatCount)
+          convolution, weights, place, v + place.firstTile * kernels.gemm.rowStride, firstTile: first + place.firstTile,
+          own + slot * slotFloatCount)
       }
       first += count
     }
   }
 
-  /// Panels as tasks, in whole rounds for all threads; each of those left over is cut into pieces of the tiles, which
-  /// transform its weights again, so that no thread is without work. Tasks are numbered so that every thread's share
-  /// (`ThreadPool.run`) has as many whole panels.
-  struct Division {
-    private let slots: Int
-    private let wholePerSlot: Int
-    private let pieces: Int
-    private let pieceTiles: Int
-    private let tiles: Int
-    let count: Int
-
-    /// `step`: tiles that a matrix product computes at least.
-    init(panels: Int, tiles: Int, slots: Int, step: Int) {
-      let rest = panels % slots
-      self.slots = slots
-      wholePerSlot = panels / slots
-      self.tiles = tiles
-      let wanted = rest == 0 ? 1 : (slots + rest - 1) / rest
-      pieceTiles = max(step, ((tiles + wanted - 1) / wanted + step - 1) / step * step)
-      pieces = (tiles + pieceTiles - 1) / pieceTiles
-      count = wholePerSlot * slots + rest * pieces
-    }
-
-    func place(_ task: Int) -> (panel: Int, firstTile: Int, tiles: Int) {
-      // The share of the first `longer` slots has a task more than that of the others.
-      let (share, longer) = count.quotientAndRemainder(dividingBy: slots)
-      let inLonger = task < longer * (share + 1)
-      let slot = inLonger ? task / (share + 1) : longer + (task - longer * (share + 1)) / max(1, share)
-      let within = inLonger ? task % (share + 1) : (task - longer * (share + 1)) % max(1, share)
-      guard within >= wholePerSlot else { return (slot * wholePerSlot + within, 0, tiles) }
-      let number = task - (slot + 1) * wholePerSlot
-      let (panel, piece) = number.quotientAndRemainder(dividingBy: pieces)
-      return (slots * wholePerSlot + panel, piece * pieceTiles, min(pieceTiles, tiles - piece * pieceTiles))
-    }
+  /// Panel kernels that take one vector of a panel's two in half the time, and a last panel with filters in both.
+  private var hasVectorTiles: Bool {
+    let last = shape.outChannels % kernels.gemm.tileColumns
+    return (arithmetic == .float32 || kernels.narrow.shape == nil) && (last == 0 || last > lanes)
   }
 
   /// Image, row and column of a tile's first output.
@@ -277,16 +249,18 @@ struct WinogradConvolution {
   }
 
   private func multiply(
-    _ convolution: Convolution, _ weights: PackedMatrix, panel: Int, _ v: UnsafeMutablePointer<Float>, firstTile: Int,
-    count: Int, _ own: UnsafeMutablePointer<Float>
+    _ convolution: Convolution, _ weights: PackedMatrix, _ task: Division.Place, _ v: UnsafeMutablePointer<Float>,
+    firstTile: Int, _ own: UnsafeMutablePointer<Float>
   ) {
     let g = kernels.gemm
+    let count = task.tiles
+    let firstColumn = task.panel * g.tileColumns + task.vectors.lowerBound * lanes
+    let columns = min(task.vectors.count * lanes, shape.outChannels - firstColumn)
+    let vectors = columns > lanes ? task.vectors : task.vectors.prefix(1)
     let u = own
     let m = u + transforms.frequencies * weightFrequencyStride
-    let vectors = m + transforms.frequencies * productFrequencyStride
-    let edge = vectors + WinogradKernels.scratchVectors * lanes
-    let firstColumn = panel * g.tileColumns
-    let columns = min(g.tileColumns, shape.outChannels - firstColumn)
+    let between = m + transforms.frequencies * productFrequencyStride
+    let edge = between + WinogradKernels.scratchVectors * lanes
     let after = edge + kernels.edgeFloatCount
     let kernel = arithmetic == .float32 ? kernels.gemmPanel : kernels.narrow.pairPanel
     let words = arithmetic.words(shape.inChannels)
@@ -296,7 +270,7 @@ struct WinogradConvolution {
       let depth = min(Self.weightDepth, g.blockDepth - within, words - k)
       let channel = k * arithmetic.elementsPerWord
       transformWeights(
-        weights, panel: panel, channel: channel,
+        weights, panel: task.panel, vectors, channel: channel,
         count: min(depth * arithmetic.elementsPerWord, shape.inChannels - channel), u, after)
       let windows = v + block * inputBlockStride + within
       func rows(_ frequency: Int) -> UnsafeMutablePointer<Float> {
@@ -304,7 +278,7 @@ struct WinogradConvolution {
       }
       for frequency in 0..<transforms.frequencies {
         kernel(
-          count, columns, depth, rows(frequency), u + frequency * weightFrequencyStride,
+          count, columns, depth, rows(frequency), u + frequency * weightFrequencyStride + vectors.lowerBound * lanes,
           m + frequency * productFrequencyStride, g.tileColumns, k > 0, edge,
           rows((frequency + 1) % transforms.frequencies), nil, 0, 0)
       }
@@ -320,41 +294,43 @@ struct WinogradConvolution {
       transforms.output(
         m + tile * g.tileColumns, productFrequencyStride, min(side, w.output.y - at.y), min(side, w.output.x - at.x),
         columns, convolution.y + offset, filters, line, convolution.bias.map { $0 + firstColumn },
-        convolution.residual.map { $0 + offset }, convolution.activation.rawValue, vectors)
+        convolution.residual.map { $0 + offset }, convolution.activation.rawValue, between)
     }
   }
 
-  /// The transformed weights of some channels of one panel. `piece`: room for widened weights.
+  /// The transformed weights of some channels of one panel's vectors. `piece`: room for widened weights.
   private func transformWeights(
-    _ weights: PackedMatrix, panel: Int, channel: Int, count: Int, _ u: UnsafeMutablePointer<Float>,
-    _ piece: UnsafeMutablePointer<Float>
+    _ weights: PackedMatrix, panel: Int, _ vectors: Range<Int>, channel: Int, count: Int,
+    _ u: UnsafeMutablePointer<Float>, _ piece: UnsafeMutablePointer<Float>
   ) {
+    let (first, end) = (vectors.lowerBound, vectors.upperBound)
     let tile = kernels.gemm.tileColumns
     if format == .float32 {
       let kernel = weights.isHalf ? transforms.halfWeights ?? transforms.weights : transforms.weights
       kernel(
-        weights.panel(panel, from: channel), shape.inChannels * weights.rowStride, count, u, weightFrequencyStride)
+        weights.panel(panel, from: channel), shape.inChannels * weights.rowStride, count, first, end, u,
+        weightFrequencyStride)
       return
     }
     if arithmetic != .float32, let pairs = transforms.pairs {
       let words = format.words(count)
-      let first = weights.panel(panel, from: format.words(channel))
+      let place = weights.panel(panel, from: format.words(channel))
       let tapStride = format.words(shape.inChannels) * tile
       if format == .int8 {
         pairs.byteWeights(
-          first, tapStride, words, weights.columnScales + panel * tile, u, weightFrequencyStride)
+          place, tapStride, words, first, end, weights.columnScales + panel * tile, u, weightFrequencyStride)
       } else {
-        pairs.pairWeights(first, tapStride, words, u, weightFrequencyStride)
+        pairs.pairWeights(place, tapStride, words, first, end, u, weightFrequencyStride)
       }
       return
     }
-    for first in stride(from: 0, to: count, by: Self.pieceDepth) {
-      let rows = min(Self.pieceDepth, count - first)
+    for row in stride(from: 0, to: count, by: Self.pieceDepth) {
+      let rows = min(Self.pieceDepth, count - row)
       for tap in 0..<9 {
         weights.unpack(
-          panel: panel, first: tap * shape.inChannels + channel + first, count: rows, to: piece + tap * pieceFloatCount)
+          panel: panel, first: tap * shape.inChannels + channel + row, count: rows, to: piece + tap * pieceFloatCount)
       }
-      transforms.weights(piece, pieceFloatCount, rows, u + first * tile, weightFrequencyStride)
+      transforms.weights(piece, pieceFloatCount, rows, first, end, u + row * tile, weightFrequencyStride)
     }
   }
 }
