@@ -72,7 +72,7 @@ func winogradPairWeights(
     for half in first..<end {
       let offset = k &* tileColumns &+ half &* lanes
       let from = panel + offset
-      for tap in 0..<9 { csimd_prefetch(from + (tap &* tapStride &+ weightsAhead &* tileColumns)) }
+      fetchTaps(from + weightsAhead &* tileColumns, tapStride)
       storePairs(
         transformRows { csimd_low_half(csimd_load(from + $0 &* tapStride)) },
         transformRows { csimd_high_half(csimd_load(from + $0 &* tapStride)) }, u + offset, frequencyStride)
@@ -88,7 +88,7 @@ func winogradByteWeights(
       let column = half &* lanes
       let from = panel + (k &* tileColumns &+ column)
       let scale = csimd_load(scales + column)
-      for tap in 0..<9 { csimd_prefetch(from + (tap &* tapStride &+ weightsAhead &* tileColumns)) }
+      fetchTaps(from + weightsAhead &* tileColumns, tapStride)
       @inline(__always) func rows(_ index: Int32) -> WeightRows {
         transformRows { csimd_signed_byte(csimd_load(from + $0 &* tapStride), index) * scale }
       }

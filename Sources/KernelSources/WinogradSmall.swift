@@ -96,14 +96,15 @@ func winogradWeights25(
   _ transform: (V, V, V) -> (V, V, V, V, V)
 ) {
   for k in 0..<depth {
+    let row = b.panel + k &* b.width
+    // Both vectors of a row of float16 are in one line.
+    if b.storage == .halves { fetchTaps(row + weightsAhead &* b.width, tapStride) }
     for half in vectors {
       let offset = k &* tileColumns &+ half &* lanes
-      let from = b.panel + (k &* b.width &+ half &* (b.width / 2))
-      @inline(__always) func row(_ index: Int) -> (V, V, V, V, V) {
+      let from = row + half &* (b.width / 2)
+      if b.storage == .words { fetchTaps(from + weightsAhead &* b.width, tapStride) }
+      @inline(__always) func taps(_ index: Int) -> (V, V, V, V, V) {
         let p = from + 3 &* index &* tapStride
-        csimd_prefetch(p + weightsAhead &* b.width)
-        csimd_prefetch(p + (tapStride &+ weightsAhead &* b.width))
-        csimd_prefetch(p + (2 &* tapStride &+ weightsAhead &* b.width))
         return transform(b.load(p), b.load(p + tapStride), b.load(p + 2 &* tapStride))
       }
       @inline(__always) func column(_ index: Int, _ g0: V, _ g1: V, _ g2: V) {
@@ -115,7 +116,7 @@ func winogradWeights25(
         csimd_store(to + 15 &* frequencyStride, t.3)
         csimd_store(to + 20 &* frequencyStride, t.4)
       }
-      let (a, b, c) = (row(0), row(1), row(2))
+      let (a, b, c) = (taps(0), taps(1), taps(2))
       column(0, a.0, b.0, c.0)
       column(1, a.1, b.1, c.1)
       column(2, a.2, b.2, c.2)

@@ -99,6 +99,12 @@ struct WinogradWindow {
 /// Rows of weights that are asked for before they are needed; nine short streams are more than the hardware follows.
 @inline(__always) var weightsAhead: Int { 12 }
 
+/// Asks for a line of every tap.
+@inline(__always)
+func fetchTaps(_ line: In, _ tapStride: Int) {
+  for tap in 0..<9 { csimd_prefetch(line + tap &* tapStride) }
+}
+
 @inline(__always)
 func transformKernel4(_ g0: V, _ g1: V, _ g2: V) -> (V, V, V, V, V, V) {
   let third = csimd_splat(-1.0 / 3)

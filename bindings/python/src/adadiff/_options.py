@@ -10,7 +10,7 @@ import socket
 import threading
 import warnings
 from dataclasses import dataclass
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -91,7 +91,7 @@ class CancelToken:
 class Options:
     """Options of one call; holds the callbacks alive and the exception that one of them raised."""
 
-    def __init__(self, values: dict[str, Any]) -> None:
+    def __init__(self, values: Mapping[str, Any]) -> None:
         self._handle = ctypes.c_void_p(lib.adadiff_options_new())
         if not self._handle:
             raise OutOfMemory("cannot allocate options")
@@ -214,13 +214,15 @@ class Options:
     @contextlib.contextmanager
     def running(self, cancel: CancelToken | None) -> Iterator[None]:
         """Around the call: Ctrl-C fires the token, and what a callback raised replaces the library's error."""
-        token = cancel
-        if token is None and _can_catch_interrupt():
-            token = CancelToken()
+        catches = _can_catch_interrupt()
+        token = CancelToken() if cancel is None and catches else cancel
         if token is not None:
             self.set_cancel_token(token)
         try:
-            with _interrupt_fires(token):
+            if token is not None and catches:
+                with _interrupt_fires(token):
+                    yield
+            else:
                 yield
         except BaseException:
             exception, self.exception = self.exception, None
@@ -289,11 +291,11 @@ class _InterruptWatcher:
 
 
 @contextlib.contextmanager
-def _interrupt_fires(token: CancelToken | None) -> Iterator[None]:
-    """During the block Ctrl-C fires `token`; afterwards KeyboardInterrupt is raised, with the library's state intact."""
-    if token is None or not _can_catch_interrupt():
-        yield
-        return
+def _interrupt_fires(token: CancelToken) -> Iterator[None]:
+    """During the block Ctrl-C fires `token`; afterwards KeyboardInterrupt is raised, with the library's state intact.
+
+    Where `_can_catch_interrupt`.
+    """
     interrupted = False
 
     def handler(*_: Any) -> None:

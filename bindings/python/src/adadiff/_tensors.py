@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import math
 from typing import Any, Mapping
 
 import numpy as np
@@ -81,11 +82,12 @@ class Inputs:
             view.data = ctypes.cast(pointers, ctypes.c_void_p)
             view.byte_count = ctypes.sizeof(pointers)
             return
-        code = _CODES.get(array.dtype.newbyteorder("="))
+        native = array.dtype if array.dtype.isnative else array.dtype.newbyteorder("=")
+        code = _CODES.get(native)
         if code is None:
             raise TypeMismatch(f"input '{name}': element type {array.dtype} does not exist in ONNX")
         view.type = code
-        contiguous = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+        contiguous = np.ascontiguousarray(array, dtype=native)
         if code in _PACKED:
             contiguous = _pack(contiguous, _PACKED[code])
         self._keep(contiguous)
@@ -93,23 +95,35 @@ class Inputs:
         view.byte_count = contiguous.nbytes
 
 
-def take(tensors: ctypes.c_void_p) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Copies named tensors and their report out of the library and frees them."""
+def take(tensors: ctypes.c_void_p) -> dict[str, np.ndarray]:
+    """Copies named tensors out of the library and frees them."""
     try:
-        arrays = {}
-        for index in range(lib.adadiff_tensors_count(tensors)):
-            view = Tensor(struct_size=ctypes.sizeof(Tensor))
-            check(lib.adadiff_tensors_get, tensors, index, ctypes.byref(view))
-            arrays[text(view.name) or ""] = _array(view)
-        report = lib.adadiff_tensors_report(tensors)
-        return arrays, json.loads(report) if report else {}
+        return _arrays(tensors)
     finally:
         lib.adadiff_tensors_free(tensors)
 
 
+def take_with_report(tensors: ctypes.c_void_p) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """As `take`, with their report."""
+    try:
+        report = lib.adadiff_tensors_report(tensors)
+        return _arrays(tensors), json.loads(report) if report else {}
+    finally:
+        lib.adadiff_tensors_free(tensors)
+
+
+def _arrays(tensors: ctypes.c_void_p) -> dict[str, np.ndarray]:
+    arrays = {}
+    for index in range(lib.adadiff_tensors_count(tensors)):
+        view = Tensor(struct_size=ctypes.sizeof(Tensor))
+        check(lib.adadiff_tensors_get, tensors, index, ctypes.byref(view))
+        arrays[text(view.name) or ""] = _array(view)
+    return arrays
+
+
 def _array(view: Tensor) -> np.ndarray:
-    shape = tuple(view.dims[axis] for axis in range(view.rank))
-    count = int(np.prod(shape, dtype=np.int64))
+    shape = tuple(view.dims[: view.rank])
+    count = math.prod(shape)
     if view.type == STRING:
         pointers = ctypes.cast(view.data, ctypes.POINTER(ctypes.c_char_p))
         strings = np.empty(count, dtype=object)

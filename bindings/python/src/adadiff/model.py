@@ -6,7 +6,7 @@ import ctypes
 import json
 import os
 from dataclasses import dataclass
-from typing import Any, Mapping, Sequence
+from typing import Any, Callable, Mapping, Sequence, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from . import _tensors
 from ._errors import make, text
 from ._library import lib
 from ._options import CancelToken, Options, encoded
+
+_Taken = TypeVar("_Taken")
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ class Model:
         bfloat16, float8 and 4-bit types come from ml_dtypes; strings are arrays of `str`.
         Raises `UnknownName`, `TypeMismatch`, `ShapeMismatch`, `Cancelled`.
         """
-        return self.profile(inputs, outputs, cancel=cancel, **{"profile": False, **options})[0]
+        return self._run(inputs, outputs, cancel, options, _tensors.take)
 
     def profile(
         self,
@@ -115,12 +117,22 @@ class Model:
         **options: Any,
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """As `run`; also returns the report: milliseconds of the run and of every kind of operator."""
+        return self._run(inputs, outputs, cancel, {"profile": True, **options}, _tensors.take_with_report)
+
+    def _run(
+        self,
+        inputs: Mapping[str, Any],
+        outputs: Sequence[str] | None,
+        cancel: CancelToken | None,
+        options: Mapping[str, Any],
+        take: Callable[[Any], _Taken],
+    ) -> _Taken:
         views = _tensors.Inputs(inputs)
         names = [encoded(name, "output name") for name in outputs or []]
         selected = (ctypes.c_char_p * len(names))(*names) if outputs is not None and names else None
-        running = Options({"profile": True, **options})
+        running = Options(options)
         with running.running(cancel):
             tensors = make(
                 lib.adadiff_model_run, self._handle, views.views, len(views.views), selected, len(names), running.handle
             )
-            return _tensors.take(tensors)
+            return take(tensors)

@@ -94,7 +94,7 @@ class Pipeline:
 
     def tokenize(self, text: str) -> dict[str, np.ndarray]:
         """int64 arrays: `input_ids` (1, length; padded and truncated), `attention_mask` (1, length), `token_ids` (n)."""
-        return _tensors.take(make(lib.adadiff_pipeline_tokenize, self._handle, encoded(text, "text")))[0]
+        return _tensors.take(make(lib.adadiff_pipeline_tokenize, self._handle, encoded(text, "text")))
 
     def __call__(
         self,
