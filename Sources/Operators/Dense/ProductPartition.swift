@@ -36,6 +36,8 @@ extension MatrixProduct {
     private static let ownByteLimit = 512 << 10
     /// Bytes that A packed ahead may take.
     private static let aheadByteLimit = 64 << 20
+    /// Of products with more than one block of rows.
+    private static let tasksPerThread = 8
     /// Multiply-adds of a task of few rows: some 4 ms, so that the cancel token is polled in time.
     private static let taskLimit = 1 << 29
 
@@ -69,6 +71,12 @@ extension MatrixProduct {
       var wanted = max(1, (4 * threads + rowBlocks - 1) / rowBlocks)
       if rowBlocks >= 4, panels * panelBytes > 2 * Self.panelByteLimit {
         wanted = max(wanted, panels * panelBytes / Self.panelByteLimit)
+      } else if rowLimit == nil, depthBlocks * blockRows <= held,
+        Self.isUneven(rowBlocks, of: blockRows, rows: rows, threads: threads)
+      {
+        // Small tasks, of the same rows one after the other, which a thread packs once: the one that is done first takes some.
+        wanted = max(wanted, (16 * threads + rowBlocks - 1) / rowBlocks)
+        rowsFirst = true
       }
       panelsPerTask = max(1, (panels + wanted - 1) / wanted)
       panelBlocks = max(1, (panels + panelsPerTask - 1) / panelsPerTask)
@@ -84,6 +92,11 @@ extension MatrixProduct {
       let ownBlocks = rowsFirst ? 1 : min(rowBlocks, (count + threads - 1) / threads)
       packsAhead =
         mayPackAhead && panelBlocks > 1 && ownBlocks > heldPieces && 4 * aheadFloatCount(kernels) <= Self.aheadByteLimit
+    }
+
+    /// Whether a thread's blocks of rows are more than 4 % above its share: blocks are whole tiles, and the last one is shorter.
+    private static func isUneven(_ blocks: Int, of blockRows: Int, rows: Int, threads: Int) -> Bool {
+      blocks > 1 && 100 * ((blocks + threads - 1) / threads) * blockRows * threads > 104 * rows
     }
 
     /// Few rows: cuts both ways so that no thread waits long for another. Times are in cycles per word of depth; the
