@@ -55,6 +55,20 @@ import Testing
     #expect(8 * work.reduce(0, max) <= 9 * (rows * panels + 1) / 2)
   }
 
+  /// Many rows, whose blocks are whole tiles and the last one short: one thread would have 7 % more than its half. Tasks are small
+  /// enough to take that from it, and of the same rows one after the other.
+  @Test(.enabled(if: Kernels.current.gemm.tileColumns == 32), arguments: [(640, 40), (320, 20)])
+  func unevenBlocksAreSmallTasks(depth: Int, panels: Int) {
+    let rows = 2048
+    let partition = MatrixProduct.Partition(
+      rows: rows, depth: depth, panels: panels, threads: 2, kernels: Kernels.current, mayPackAhead: true)
+    let whole = (partition.rowBlocks + 1) / 2 * partition.blockRows
+    #expect(100 * whole > 104 * rows / 2)
+    #expect(100 * partition.blockRows * partition.panelsPerTask <= 3 * rows * panels)
+    #expect(partition.place(1).rowStart == partition.place(0).rowStart)
+    #expect(partition.heldPieces > 0 && !partition.packsAhead)
+  }
+
   /// A small B: each of two threads has half of the rows, for all panels, as it has of every product with as many rows.
   @Test(.enabled(if: Kernels.current.gemm.tileColumns == 32), arguments: [4, 12])
   func threadsKeepTheirRows(panels: Int) {
