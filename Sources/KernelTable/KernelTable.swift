@@ -23,7 +23,8 @@ package typealias ScalarKernel = @convention(c) (UnsafePointer<Float>, Float, Un
 /// C (rows × columns) = or += A · B.
 ///
 /// A: rows at distance `GemmShape.rowStride`, allocated up to a multiple of `tileRows` rows. B: one packed panel of
-/// depth × tileColumns, zero beyond `columns`. depth ≤ `blockDepth`, columns ≤ tileColumns. `tile`: scratch of
+/// depth × tileColumns, zero beyond `columns`; where `columns` is at most half of tileColumns, `gemmPanel` and a `pairPanel` of its shape read
+/// only the first half of a row, so that B may begin at a panel's second half. depth ≤ `blockDepth`, columns ≤ tileColumns. `tile`: scratch of
 /// `edgeFloatCount` floats. Depths and strides count words of four bytes (`ElementFormat`). `next`: packed
 /// rows of A that the next call reads first. `ahead`: the first of as many rows that will be read later, of which `aheadLines`
 /// cache lines are brought near. Both are only hints.

@@ -206,7 +206,7 @@ struct WinogradConvolution {
     }
   }
 
-  /// Panel kernels that take one vector of a panel's two in half the time, and a last panel with filters in both.
+  /// Panel kernels that compute one vector of a panel's two alone, and a last panel with filters in both.
   private var hasVectorTiles: Bool {
     let last = shape.outChannels % kernels.gemm.tileColumns
     return (arithmetic == .float32 || kernels.narrow.shape == nil) && (last == 0 || last > lanes)
