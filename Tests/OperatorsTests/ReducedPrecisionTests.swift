@@ -151,6 +151,10 @@ import Testing
       Case(
         description: "large enough for Winograd", batch: 1, channels: 64, spatial: [24, 24], filters: 64,
         kernel: [3, 3], strides: [1, 1], pads: [1, 1, 1, 1], dilations: [1, 1]),
+      Case(
+        description: "Winograd with few tiles and a panel left over", batch: 2, channels: 64, spatial: [8, 8],
+        filters: 96,
+        kernel: [3, 3], strides: [1, 1], pads: [1, 1, 1, 1], dilations: [1, 1]),
     ]
     for c in cases {
       let x = sequence(c.batch * c.channels * c.spatial.reduce(1, *), seed: 1)
