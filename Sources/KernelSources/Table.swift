@@ -107,6 +107,10 @@ package func kernelTable() -> KernelTable {
     table.winograd.halfWeights = winogradHalfWeights
     table.smallWinograd.halfWeights = winogradSmallHalfWeights
     table.enlargedWinograd.halfWeights = winogradEnlargedHalfWeights
+    #if KERNELS_AVX512
+      table.smallWinograd.fused = WinogradFusedKernels(
+        products: winogradSmallProducts, halfProducts: winogradSmallHalfProducts)
+    #endif
   #endif
   return table
 }

@@ -65,18 +65,29 @@ func winogradSmallInput(
 }
 
 @inline(__always)
-private func transformWeights(_ g0: V, _ g1: V, _ g2: V) -> (V, V, V, V, V) {
+func transformSmallWeights(_ g0: V, _ g1: V, _ g2: V) -> (V, V, V, V, V) {
   let odd = g1 * csimd_splat(0.25)
   let even1 = csimd_fma(g2, csimd_splat(-0.125), g0 * csimd_splat(-0.5))
   let even2 = csimd_fma(g2, csimd_splat(0.375), g0 * csimd_splat(1.0 / 6))
   return (even1 - odd, even1 + odd, even2 + odd, even2 - odd, g2)
 }
 
+/// One of the five; the same bits, as a product with ¼ is exact.
+@inline(__always)
+func smallWeight(_ index: Int, _ g0: V, _ g1: V, _ g2: V) -> V {
+  if index == 4 { return g2 }
+  let even =
+    index < 2
+    ? csimd_fma(g2, csimd_splat(-0.125), g0 * csimd_splat(-0.5))
+    : csimd_fma(g2, csimd_splat(0.375), g0 * csimd_splat(1.0 / 6))
+  return csimd_fma(g1, csimd_splat(index == 0 || index == 3 ? -0.25 : 0.25), even)
+}
+
 func winogradSmallWeights(
   _ panel: In, _ tapStride: Int, _ depth: Int, _ first: Int, _ end: Int, _ u: Out, _ frequencyStride: Int
 ) {
   winogradWeights25(
-    BPanel(panel: panel), tapStride, depth, first..<end, u, frequencyStride, transformWeights)
+    BPanel(panel: panel), tapStride, depth, first..<end, u, frequencyStride, transformSmallWeights)
 }
 
 #if !KERNELS_PORTABLE
@@ -85,7 +96,7 @@ func winogradSmallWeights(
     _ panel: In, _ tapStride: Int, _ depth: Int, _ first: Int, _ end: Int, _ u: Out, _ frequencyStride: Int
   ) {
     winogradWeights25(
-      BPanel(panel: panel, storage: .halves), tapStride, depth, first..<end, u, frequencyStride, transformWeights)
+      BPanel(panel: panel, storage: .halves), tapStride, depth, first..<end, u, frequencyStride, transformSmallWeights)
   }
 #endif
 

@@ -55,6 +55,9 @@ package struct WinogradKernels: Sendable {
   /// `weights` on panels of float16 (`HalfKernels`), whose tap stride counts floats of memory.
   package var halfWeights: WinogradWeightsKernel? = nil
 
+  /// For few tiles; nil where there are no such kernels.
+  package var fused: WinogradFusedKernels? = nil
+
   /// For products of bfloat16 pairs; nil where the machine does not have them, or there is no such transform.
   package var pairs: WinogradPairKernels? = nil
 
@@ -76,6 +79,32 @@ package struct WinogradKernels: Sendable {
     self.input = input
     self.weights = weights
     self.output = output
+  }
+}
+
+/// `(panel, tapStride, depth, vector, v, frequencyStride, m, productStride, accumulate, scratch)`: transforms one vector of
+/// `depth` rows of a panel, as `WinogradWeightsKernel` does, and multiplies with `tiles` transformed windows at once: the
+/// product of frequency f and tile t at `m[f * productStride + t * tileColumns]`, added to what is there if `accumulate`.
+/// Channel k of a window lies at `v[f * frequencyStride + t * GemmShape.rowStride + k]`.
+package typealias WinogradProductKernel =
+  @convention(c) (
+    UnsafePointer<Float>, Int, Int, Int, UnsafePointer<Float>, Int, UnsafeMutablePointer<Float>, Int, Bool,
+    UnsafeMutablePointer<Float>
+  ) -> Void
+
+/// Transform of weights and products in one, the same bits as one after the other.
+package struct WinogradFusedKernels: Sendable {
+  /// Windows of a call.
+  package static let tiles = 4
+  /// Floats of scratch.
+  package static let scratchFloatCount = 16 * 9 * 16
+  package var products: WinogradProductKernel
+  /// `products` on panels of float16, whose tap stride counts floats of memory.
+  package var halfProducts: WinogradProductKernel
+
+  package init(products: WinogradProductKernel, halfProducts: WinogradProductKernel) {
+    self.products = products
+    self.halfProducts = halfProducts
   }
 }
 

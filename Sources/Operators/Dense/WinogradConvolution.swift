@@ -48,18 +48,18 @@ enum WinogradSquares: CaseIterable {
 ///
 /// Every output is one chain of sums over channels in fixed pieces: thread count and blocks do not show in the result.
 struct WinogradConvolution {
-  private let shape: ConvolutionShape
-  private let kernels: KernelTable
+  let shape: ConvolutionShape
+  let kernels: KernelTable
   private let squares: WinogradSquares
-  private let transforms: WinogradKernels
+  let transforms: WinogradKernels
   /// Of the weights.
-  private let format: ElementFormat
+  let format: ElementFormat
   /// Of the products: float32 or bfloat16.
   private let arithmetic: ElementFormat
   private let tilesDown: Int
   private let tilesAcross: Int
   private let tilesPerBlock: Int
-  private let depthBlocks: Int
+  let depthBlocks: Int
   private let panels: Int
 
   /// Words of channels whose transformed weights one task keeps: 36 · 64 · 32 floats are 295 KB, which with a panel's
@@ -134,8 +134,10 @@ struct WinogradConvolution {
     let products = frequencies * Double(blocks) * rows * Double(arithmetic.words(shape.inChannels)) * 2 * Double(panels)
     let input =
       7.5 * Double(transforms.inputFrequencies) * Double(tiles) * Double((shape.inChannels + lanes - 1) / lanes)
+    // With few tiles products are part of it.
     let weights =
-      (format == .float32 ? 5 : 7.2) * frequencies * Double(blocks) * Double(shape.inChannels) * 2 * Double(panels)
+      (fusedKernels(tiles: tilesPerBlock) != nil ? 3.5 : format == .float32 ? 5 : 7.2) * frequencies * Double(blocks)
+      * Double(shape.inChannels) * 2 * Double(panels)
     let output = 6.1 * frequencies * Double(tiles) * 2 * Double(panels)
     return products * 1.1 * kernels.shape(arithmetic).rowCycles + input + weights + output
   }
@@ -151,17 +153,17 @@ struct WinogradConvolution {
 
   // MARK: Memory
 
-  private var lanes: Int { kernels.gemm.tileColumns / 2 }
+  var lanes: Int { kernels.gemm.tileColumns / 2 }
   /// Matrix products read whole register tiles.
   private var paddedTiles: Int {
     (tilesPerBlock + kernels.gemm.tileRows - 1) / kernels.gemm.tileRows * kernels.gemm.tileRows
   }
   /// One cache line more than whole pages, so that the 36 places of a tile fall into different cache sets.
-  private var inputFrequencyStride: Int { paddedTiles * kernels.gemm.rowStride + 16 }
-  private var inputBlockStride: Int { transforms.inputFrequencies * inputFrequencyStride }
-  private var weightFrequencyStride: Int { Self.weightDepth * kernels.gemm.tileColumns + 16 }
-  private var productFrequencyStride: Int { paddedTiles * kernels.gemm.tileColumns + 16 }
-  private var slotFloatCount: Int {
+  var inputFrequencyStride: Int { paddedTiles * kernels.gemm.rowStride + 16 }
+  var inputBlockStride: Int { transforms.inputFrequencies * inputFrequencyStride }
+  var weightFrequencyStride: Int { Self.weightDepth * kernels.gemm.tileColumns + 16 }
+  var productFrequencyStride: Int { paddedTiles * kernels.gemm.tileColumns + 16 }
+  var slotFloatCount: Int {
     let g = kernels.gemm
     let vectors = WinogradKernels.scratchVectors * lanes + kernels.edgeFloatCount
     return transforms.frequencies * (weightFrequencyStride + productFrequencyStride) + vectors
@@ -192,6 +194,11 @@ struct WinogradConvolution {
         transformInput(
           convolution.x, tile: first + tile, depthBlock: block,
           v + block * inputBlockStride + tile * kernels.gemm.rowStride, own + slot * slotFloatCount)
+      }
+      if let fused = fusedKernels(tiles: count) {
+        try multiply(fused, convolution, weights, v, first..<first + count, own, context: context)
+        first += count
+        continue
       }
       let plan = Division(
         panels: panels, tiles: count, slots: slots, step: rowStep,
@@ -284,17 +291,27 @@ struct WinogradConvolution {
       }
       k += depth
     }
+    transformOutputs(convolution, m, firstTile..<firstTile + count, firstColumn..<firstColumn + columns, between)
+  }
+
+  /// Products of some tiles and columns into outputs, with what follows them.
+  func transformOutputs(
+    _ convolution: Convolution, _ m: UnsafePointer<Float>, _ tiles: Range<Int>, _ columns: Range<Int>,
+    _ scratch: UnsafeMutablePointer<Float>
+  ) {
     let w = shape.window
     let filters = shape.outChannels
     let line = w.output.x * filters
     let side = transforms.outputSide
-    for tile in 0..<count {
-      let at = place(firstTile + tile)
+    let firstColumn = columns.lowerBound
+    for (index, tile) in tiles.enumerated() {
+      let at = place(tile)
       let offset = (at.image * w.outputCount + at.y * w.output.x + at.x) * filters + firstColumn
       transforms.output(
-        m + tile * g.tileColumns, productFrequencyStride, min(side, w.output.y - at.y), min(side, w.output.x - at.x),
-        columns, convolution.y + offset, filters, line, convolution.bias.map { $0 + firstColumn },
-        convolution.residual.map { $0 + offset }, convolution.activation.rawValue, between)
+        m + index * kernels.gemm.tileColumns, productFrequencyStride, min(side, w.output.y - at.y),
+        min(side, w.output.x - at.x), columns.count, convolution.y + offset, filters, line,
+        convolution.bias.map { $0 + firstColumn },
+        convolution.residual.map { $0 + offset }, convolution.activation.rawValue, scratch)
     }
   }
 
