@@ -134,7 +134,7 @@ struct WinogradConvolution {
     let products = frequencies * Double(blocks) * rows * Double(arithmetic.words(shape.inChannels)) * 2 * Double(panels)
     let input =
       7.5 * Double(transforms.inputFrequencies) * Double(tiles) * Double((shape.inChannels + lanes - 1) / lanes)
-    // With few tiles products are part of it.
+    // Those that stay in registers take less.
     let weights =
       (fusedKernels(tiles: tilesPerBlock) != nil ? 3.5 : format == .float32 ? 5 : 7.2) * frequencies * Double(blocks)
       * Double(shape.inChannels) * 2 * Double(panels)
