@@ -1,10 +1,11 @@
 internal import CSIMD
 
 // F(3×3, 3×3) for few tiles: transformed weights go from register to register, into the products of four tiles. Stored, they
-// are 25 lines for every nine that are read, which leave the first-level cache before they are used (Intel, family 6 model 207: 129 cycles
-// per vector and channel, the products of four tiles 50).
+// are 25 lines for every nine that are read, which leave the first-level cache before they are used (Intel, family 6 model 207: about 130 cycles
+// per vector and channel; products of four tiles are 100 multiply-adds, two a cycle).
 
-/// Channels whose weights are widened at a time: 9 · 16 lines. 8 and 24 took 1 and 4 % longer, 64, which fill a first-level cache of 48 KB, 18 %.
+/// Channels whose weights are widened at a time: 9 · 16 lines. 8 took 1 % longer, 24 2 to 4 %, 64, which fill most of a first-level cache of 48 KB,
+/// 14 to 21 %.
 @inline(__always) private var pieceDepth: Int { 16 }
 
 func winogradSmallProducts(

@@ -72,7 +72,7 @@ func transformSmallWeights(_ g0: V, _ g1: V, _ g2: V) -> (V, V, V, V, V) {
   return (even1 - odd, even1 + odd, even2 + odd, even2 - odd, g2)
 }
 
-/// One of the five; the same bits, as a product with ¼ is exact.
+/// One of the five; the same bits, as a product with ¼ is exact above the subnormal numbers.
 @inline(__always)
 func smallWeight(_ index: Int, _ g0: V, _ g1: V, _ g2: V) -> V {
   if index == 4 { return g2 }

@@ -96,7 +96,7 @@ package typealias WinogradProductKernel =
 package struct WinogradFusedKernels: Sendable {
   /// Windows of a call.
   package static let tiles = 4
-  /// Floats of scratch.
+  /// Floats of scratch: the nine taps of 16 channels, of one vector.
   package static let scratchFloatCount = 16 * 9 * 16
   package var products: WinogradProductKernel
   /// `products` on panels of float16, whose tap stride counts floats of memory.

@@ -40,7 +40,8 @@ enum WinogradSquares: CaseIterable {
 /// Output squares ("tiles") are taken in blocks. Per block all windows are transformed into V (frequency, tile, channel);
 /// then every task takes one panel of output channels: it transforms the panel's weights for a piece of the channels,
 /// multiplies once per frequency, and once all channels are summed transforms the products into outputs with bias, residual and
-/// activation. Transforming weights on the way costs a few percent and saves a copy four times their size.
+/// activation. Transforming weights on the way costs a few percent and saves a copy four times their size; with few tiles, where it would
+/// cost most, transformed weights are never in memory (`fusedKernels`).
 ///
 /// Narrow weights are widened to float32 before they are transformed. Where the machine has dot products of bfloat16 pairs,
 /// they and the transformed windows are then rounded to bfloat16: an error of 2^-9 in each becomes about 1.1e-2 of a layer's
