@@ -220,11 +220,12 @@ private func gemmTile(
 
 /// Whether a tile has exactly `height` rows, so that it may write to C itself.
 @inline(__always)
-private func hasTile(_ height: Int) -> Bool {
+private func hasTile(_ height: Int, tallest: Int) -> Bool {
+  if tallest < tileRows { return height == tallest }
   #if KERNELS_AVX512
-    height == tileRows || height == 8 || height == 4
+    return height == tileRows || height == 8 || height == 4
   #else
-    height == tileRows
+    return height == tileRows
   #endif
 }
 
@@ -238,8 +239,13 @@ private func hasTile(_ height: Int) -> Bool {
 private func gemmRest(
   _ height: Int, _ depth: Int, _ a: In, _ next: In, _ b: BPanel, _ ahead: inout BAhead, _ rowsAhead: RowsShare,
   _ c: Out, _ cStride: Int,
-  _ accumulate: Bool, distance: Int, vectors: Int, _ step: (V, V, V) -> V
+  _ accumulate: Bool, distance: Int, tallest: Int, vectors: Int, _ step: (V, V, V) -> V
 ) {
+  if tallest < tileRows {
+    return gemmTile(
+      depth, a, next, b, &ahead, rowsAhead, c, cStride, accumulate, distance: distance, rows: tallest, vectors: vectors,
+      step)
+  }
   #if KERNELS_AVX512
     if height <= 4 {
       return gemmTile(
@@ -258,43 +264,45 @@ private func gemmRest(
 }
 
 /// A panel's product by `step`; the other arguments are those of `PanelKernel`. Constants: `storage`, of the panel;
-/// `distance`, from row to row of A. `stored`: what the panel was widened from.
+/// `distance`, from row to row of A; `tallest`, rows of the tile, all or `fewRows`. `stored`: what the panel was widened from.
 @_transparent
 func multiplyPanel(
   _ rows: Int, _ columns: Int, _ depth: Int, _ a: In, _ panel: In, _ c: Out, _ cStride: Int, _ accumulate: Bool,
   _ tile: Out, _ nextRows: In?, _ rowsAhead: RowsAhead, storage: PanelStorage = .words,
-  stored: BPanel? = nil, distance: Int = rowStride, _ step: (V, V, V) -> V
+  stored: BPanel? = nil, distance: Int = rowStride, tallest: Int = tileRows, _ step: (V, V, V) -> V
 ) {
   let b = BPanel(panel: panel, storage: storage)
   // What follows this piece of B in memory comes next, as a rule from far away. Addresses past the end do no harm.
   let source = stored ?? b
   let steps = (depth &+ lineFloats &- 1) / lineFloats
   let lines = (depth &* source.width &+ lineFloats &- 1) / lineFloats
-  let slots = max(1, ((rows &+ tileRows &- 1) / tileRows) &* steps)
+  let slots = max(1, ((rows &+ tallest &- 1) / tallest) &* steps)
   let perSlot = (lines &+ slots &- 1) / slots
   var ahead = BAhead(
     address: source.panel + depth &* source.width, lines: depth <= closeDepth ? min(closeLines, perSlot) : perSlot,
     near: depth <= nearDepth)
   var row = 0
   while row < rows {
-    let height = min(tileRows, rows &- row)
+    let height = min(tallest, rows &- row)
     let from = a + row &* distance
     let to = c + row &* cStride
-    let next = row &+ tileRows < rows ? from + tileRows &* distance : nextRows ?? from
+    let next = row &+ tallest < rows ? from + tallest &* distance : nextRows ?? from
     let share = rowsAhead.share(row, height, steps: steps)
     // Edges go through a whole tile in scratch memory, with the same arithmetic as whole tiles: an element does not depend on where
     // the edge lies. One call for both, which is then part of this loop and knows its constants.
-    let isWhole = (columns == tileColumns || columns == lanes) && hasTile(height)
+    let isWhole = (columns == tileColumns || columns == lanes) && hasTile(height, tallest: tallest)
     let (target, stride) = isWhole ? (to, cStride) : (tile, tileColumns)
     if !isWhole && accumulate {
       for r in 0..<height { map(In(to + r &* cStride), tile + r &* tileColumns, columns) { $0 } }
     }
     if columns <= lanes {
       gemmRest(
-        height, depth, from, next, b, &ahead, share, target, stride, accumulate, distance: distance, vectors: 1, step)
+        height, depth, from, next, b, &ahead, share, target, stride, accumulate, distance: distance, tallest: tallest,
+        vectors: 1, step)
     } else {
       gemmRest(
-        height, depth, from, next, b, &ahead, share, target, stride, accumulate, distance: distance, vectors: 2, step)
+        height, depth, from, next, b, &ahead, share, target, stride, accumulate, distance: distance, tallest: tallest,
+        vectors: 2, step)
     }
     if !isWhole {
       for r in 0..<height { map(In(tile + r &* tileColumns), to + r &* cStride, columns) { $0 } }

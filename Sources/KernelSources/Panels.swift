@@ -7,7 +7,22 @@ func gemmPanel(
   _ tile: Out, _ next: In?, _ ahead: In?, _ aheadStride: Int, _ aheadLines: Int
 ) {
   let ahead = RowsAhead(address: ahead, stride: aheadStride, lines: aheadLines)
+  if rows <= fewRows { return fewRowsPanel(rows, columns, depth, a, b, c, cStride, accumulate, tile, next, ahead) }
   multiplyPanel(rows, columns, depth, a, b, c, cStride, accumulate, tile, next, ahead) { csimd_fma($0, $1, $2) }
+}
+
+/// Rows of products that have a tile of their own: of time embeddings.
+@inline(__always) private var fewRows: Int { 2 }
+
+/// `gemmPanel` of at most `fewRows` rows. Not a part of it: with one more tile its sums left their registers every 16 words.
+@inline(never)
+private func fewRowsPanel(
+  _ rows: Int, _ columns: Int, _ depth: Int, _ a: In, _ b: In, _ c: Out, _ cStride: Int, _ accumulate: Bool,
+  _ tile: Out, _ next: In?, _ ahead: RowsAhead
+) {
+  multiplyPanel(rows, columns, depth, a, b, c, cStride, accumulate, tile, next, ahead, tallest: fewRows) {
+    csimd_fma($0, $1, $2)
+  }
 }
 
 #if KERNELS_AVX512
@@ -24,6 +39,7 @@ func gemmPanel(
     _ tile: Out, _ next: In?, _ ahead: In?, _ aheadStride: Int, _ aheadLines: Int
   ) {
     let ahead = RowsAhead(address: ahead, stride: aheadStride, lines: aheadLines)
+    if rows <= fewRows { return fewRowsHalfPanel(rows, columns, depth, a, b, c, cStride, accumulate, tile, next, ahead) }
     #if KERNELS_AVX512
       if rows >= widenedRows {
         let words = tile + tileRows &* tileColumns
@@ -37,6 +53,17 @@ func gemmPanel(
     multiplyPanel(rows, columns, depth, a, b, c, cStride, accumulate, tile, next, ahead, storage: .halves) {
       csimd_fma($0, $1, $2)
     }
+  }
+
+  /// `halfPanel` of at most `fewRows` rows.
+  @inline(never)
+  private func fewRowsHalfPanel(
+    _ rows: Int, _ columns: Int, _ depth: Int, _ a: In, _ b: In, _ c: Out, _ cStride: Int, _ accumulate: Bool,
+    _ tile: Out, _ next: In?, _ ahead: RowsAhead
+  ) {
+    multiplyPanel(
+      rows, columns, depth, a, b, c, cStride, accumulate, tile, next, ahead, storage: .halves, tallest: fewRows
+    ) { csimd_fma($0, $1, $2) }
   }
 #endif
 

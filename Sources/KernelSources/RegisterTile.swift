@@ -2,8 +2,8 @@ internal import CSIMD
 
 /// A register tile (tileRows × tileColumns) that stays in registers from product to product; zero at first.
 ///
-/// Fields, not an array: that would end up on the stack. `rows`: those that take part, all or, as a smaller tile, 8 or 4 of 12
-/// (AVX-512) or 4 of 6 (AVX2); `vectors`: of a row, 2 or only the first. Both are constants.
+/// Fields, not an array: that would end up on the stack. `rows`: those that take part, all or, as a smaller tile, 8, 4 or 2 of 12
+/// (AVX-512), 4 or 2 of 6 (AVX2); `vectors`: of a row, 2 or only the first. Both are constants.
 struct RegisterTile {
   var c0l = csimd_splat(0), c0r = csimd_splat(0)
   var c1l = csimd_splat(0), c1r = csimd_splat(0)
@@ -37,6 +37,7 @@ struct RegisterTile {
     let a1 = csimd_splat(a[1 &* distance])
     c1l = step(a1, left, c1l)
     c1r = second(a1, right, c1r)
+    guard rows > 2 else { return }
     let a2 = csimd_splat(a[2 &* distance])
     c2l = step(a2, left, c2l)
     c2r = second(a2, right, c2r)
@@ -109,6 +110,7 @@ struct RegisterTile {
     }
     put(0, c0l, c0r)
     put(1, c1l, c1r)
+    guard rows > 2 else { return }
     put(2, c2l, c2r)
     put(3, c3l, c3r)
     #if KERNELS_AVX512 || KERNELS_AVX2
@@ -146,6 +148,7 @@ struct RegisterTile {
     }
     change(0, &c0l, &c0r)
     change(1, &c1l, &c1r)
+    guard rows > 2 else { return }
     change(2, &c2l, &c2r)
     change(3, &c3l, &c3r)
     #if KERNELS_AVX512 || KERNELS_AVX2
