@@ -9,9 +9,9 @@ import Synchronization
 /// others'. A worker enters by changing its seat from open to inside, the caller leaves by changing it from open to
 /// closed: so either the worker is inside and the caller waits for it, or it never looks at the job.
 final class ThreadCrew: @unchecked Sendable {
-  /// Workers spin this many pauses for the next job before they sleep: 260 to 310 µs measured on one machine, longer than an
-  /// operator that one thread runs alone.
-  private static let spinLimit = 10_000
+  /// Workers spin this many pauses for the next job before they sleep: 530 µs on AMD (family 25, model 17), longer than an operator
+  /// that one thread runs alone, and than a host in Python takes from one call to the next (150 to 300 µs, its caches cold).
+  private static let spinLimit = 20_000
   /// Bytes of stack per worker; kernels keep their tiles in scratch memory.
   private static let stackByteCount = 1 << 20
 

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
+import importlib
 import os
 import signal
 import socket
 import threading
 import warnings
 from dataclasses import dataclass
-from typing import Any, Callable, Iterator, Mapping
+from typing import Any, Callable, Mapping
 
 import numpy as np
 
 from . import _library
 from ._errors import InvalidArgument, OutOfMemory, TypeMismatch, check, text
 from ._library import lib
+
+# The C functions behind `signal`, whose own wrappers look every handler up in an enumeration, with an exception each time: a call
+# of a few milliseconds notices.
+_signal: Any = importlib.import_module("_signal")
+_SIGINT = int(signal.SIGINT)
 
 _CONTINUE, _STOP, _ERROR = 0, 1, -1
 _WARNING = 2
@@ -211,24 +216,9 @@ class Options:
             self.exception = exception
             return _ERROR
 
-    @contextlib.contextmanager
-    def running(self, cancel: CancelToken | None) -> Iterator[None]:
+    def running(self, cancel: CancelToken | None) -> _Running:
         """Around the call: Ctrl-C fires the token, and what a callback raised replaces the library's error."""
-        catches = _can_catch_interrupt()
-        token = CancelToken() if cancel is None and catches else cancel
-        if token is not None:
-            self.set_cancel_token(token)
-        try:
-            if token is not None and catches:
-                with _interrupt_fires(token):
-                    yield
-            else:
-                yield
-        except BaseException:
-            exception, self.exception = self.exception, None
-            if exception is not None:
-                raise exception from None
-            raise
+        return _Running(self, cancel)
 
 
 def encoded(value: str, what: str) -> bytes:
@@ -246,7 +236,7 @@ def _can_catch_interrupt() -> bool:
     # Hosts with a handler of their own (asyncio, notebooks' kernels in threads) decide themselves what Ctrl-C means.
     return (
         threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        and _signal.getsignal(_SIGINT) is signal.default_int_handler
     )
 
 
@@ -290,34 +280,48 @@ class _InterruptWatcher:
             watcher.writer.close()
 
 
-@contextlib.contextmanager
-def _interrupt_fires(token: CancelToken) -> Iterator[None]:
-    """During the block Ctrl-C fires `token`; afterwards KeyboardInterrupt is raised, with the library's state intact.
+class _Running:
+    """What `Options.running` returns. During the block Ctrl-C fires the token, where `_can_catch_interrupt`; afterwards
+    KeyboardInterrupt is raised, with the library's state intact."""
 
-    Where `_can_catch_interrupt`.
-    """
-    interrupted = False
+    __slots__ = ("_options", "_cancel", "_watcher", "_interrupted", "_previous")
 
-    def handler(*_: Any) -> None:
-        nonlocal interrupted
-        interrupted = True
-        token.fire()
+    def __init__(self, options: Options, cancel: CancelToken | None) -> None:
+        self._options = options
+        self._cancel = cancel
+        self._watcher: _InterruptWatcher | None = None
+        self._interrupted = False
+        self._previous: tuple[Any, int] = (None, -1)
 
-    watcher = _InterruptWatcher.get()
-    watcher.token = token
-    previous_handler = signal.signal(signal.SIGINT, handler)
-    previous_socket = signal.set_wakeup_fd(watcher.writer.fileno(), warn_on_full_buffer=False)
-    try:
-        yield
-    except Exception:
-        if interrupted:
+    def __enter__(self) -> None:
+        catches = _can_catch_interrupt()
+        token = CancelToken() if self._cancel is None and catches else self._cancel
+        if token is None:
+            return
+        self._options.set_cancel_token(token)
+        if not catches:
+            return
+
+        def handler(*_: Any) -> None:
+            self._interrupted = True
+            token.fire()
+
+        watcher = _InterruptWatcher.get()
+        watcher.token = token
+        previous_handler = _signal.signal(_SIGINT, handler)
+        self._previous = (previous_handler, signal.set_wakeup_fd(watcher.writer.fileno(), warn_on_full_buffer=False))
+        self._watcher = watcher
+
+    def __exit__(self, _: Any, error: BaseException | None, __: Any) -> None:
+        watcher = self._watcher
+        if watcher is not None:
+            signal.set_wakeup_fd(self._previous[1])
+            _signal.signal(_SIGINT, self._previous[0])
+            watcher.token = None
+            if self._interrupted:
+                _InterruptWatcher.discard()
+        if error is not None and self._options.exception is not None:
+            exception, self._options.exception = self._options.exception, None
+            raise exception from None
+        if self._interrupted and (error is None or isinstance(error, Exception)):
             raise KeyboardInterrupt from None
-        raise
-    finally:
-        signal.set_wakeup_fd(previous_socket)
-        signal.signal(signal.SIGINT, previous_handler)
-        watcher.token = None
-        if interrupted:
-            _InterruptWatcher.discard()
-    if interrupted:
-        raise KeyboardInterrupt

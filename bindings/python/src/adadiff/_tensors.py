@@ -14,6 +14,7 @@ from ._library import Tensor, lib
 from ._options import encoded
 
 STRING = 8
+_TENSOR_BYTES = ctypes.sizeof(Tensor)
 
 # ONNX TensorProto.DataType → numpy
 _TYPES: dict[int, np.dtype] = {
@@ -64,7 +65,7 @@ class Inputs:
             if not isinstance(name, str):
                 raise InvalidArgument(f"input names are strings, not {type(name).__name__}")
             array = np.asarray(value)
-            view.struct_size = ctypes.sizeof(Tensor)
+            view.struct_size = _TENSOR_BYTES
             view.name = self._keep(encoded(name, "input name"))
             view.rank = array.ndim
             view.dims = self._keep((ctypes.c_int64 * array.ndim)(*array.shape))
@@ -75,6 +76,12 @@ class Inputs:
         return value
 
     def _fill(self, view: Tensor, name: str, array: np.ndarray) -> None:
+        code = _CODES.get(array.dtype)
+        if code is not None and code not in _PACKED and array.flags.c_contiguous:
+            view.type = code
+            view.data = _address(self._keep(array))
+            view.byte_count = array.nbytes
+            return
         if array.dtype.kind in "OUS" or array.dtype.kind == "T":
             view.type = STRING
             strings = [_string_bytes(name, item) for item in array.ravel(order="C").tolist()]
@@ -91,7 +98,7 @@ class Inputs:
         if code in _PACKED:
             contiguous = _pack(contiguous, _PACKED[code])
         self._keep(contiguous)
-        view.data = contiguous.ctypes.data
+        view.data = _address(contiguous)
         view.byte_count = contiguous.nbytes
 
 
@@ -115,7 +122,7 @@ def take_with_report(tensors: ctypes.c_void_p) -> tuple[dict[str, np.ndarray], d
 def _arrays(tensors: ctypes.c_void_p) -> dict[str, np.ndarray]:
     arrays = {}
     for index in range(lib.adadiff_tensors_count(tensors)):
-        view = Tensor(struct_size=ctypes.sizeof(Tensor))
+        view = Tensor(_TENSOR_BYTES)
         check(lib.adadiff_tensors_get, tensors, index, ctypes.byref(view))
         arrays[text(view.name) or ""] = _array(view)
     return arrays
@@ -138,8 +145,14 @@ def _array(view: Tensor) -> np.ndarray:
     packed = _PACKED.get(view.type)
     array = np.empty(view.byte_count if packed else shape, dtype=np.uint8 if packed else dtype)
     if array.nbytes:
-        ctypes.memmove(array.ctypes.data, view.data, array.nbytes)
+        ctypes.memmove(_address(array), view.data, array.nbytes)
     return _unpack(array, packed, dtype, count).reshape(shape) if packed else array
+
+
+def _address(array: np.ndarray) -> int:
+    """Of an array's first element. `ndarray.ctypes` makes Python objects for it, which a call of a few milliseconds notices."""
+    address: int = array.__array_interface__["data"][0]
+    return address
 
 
 def _string_bytes(name: str, item: Any) -> bytes:
