@@ -39,7 +39,9 @@ private func fewRowsPanel(
     _ tile: Out, _ next: In?, _ ahead: In?, _ aheadStride: Int, _ aheadLines: Int
   ) {
     let ahead = RowsAhead(address: ahead, stride: aheadStride, lines: aheadLines)
-    if rows <= fewRows { return fewRowsHalfPanel(rows, columns, depth, a, b, c, cStride, accumulate, tile, next, ahead) }
+    if rows <= fewRows {
+      return fewRowsHalfPanel(rows, columns, depth, a, b, c, cStride, accumulate, tile, next, ahead)
+    }
     #if KERNELS_AVX512
       if rows >= widenedRows {
         let words = tile + tileRows &* tileColumns

@@ -37,9 +37,6 @@ struct AttentionCore {
     return formats.scores == .int16 ? 24 / kernels.gemm.tileRows * kernels.gemm.tileRows : 2 * kernels.gemm.tileRows
   }
 
-  /// Groups of queries up to which a head's are one task: 3 ms with 4096 keys.
-  private static let wholeGroups = 8
-
   private static func depthBlocks(_ words: Int, _ kernels: KernelTable) -> Int {
     max(1, (words + kernels.gemm.blockDepth - 1) / kernels.gemm.blockDepth)
   }
@@ -90,7 +87,8 @@ struct AttentionCore {
     let floats =
       (rows * blocks + stepRows(kernels, formats)) * g.rowStride + rows * (g.tileColumns + 1 + valueSize)
       + tileFloatCount(kernels) + productFloatCount(kernels, formats)
-    return (max(floats, PackedMatrix.packingFloatCount(kernels) + size) + 15) & ~15
+    // One more says which keys and values are packed.
+    return (max(floats, PackedMatrix.packingFloatCount(kernels) + size) + 16) & ~15
   }
 
   private static func keyFloatCount(
@@ -146,15 +144,17 @@ struct AttentionCore {
       pack(keys: keys, to: keyMatrix(target), scratch: scratch)
       valueMatrix(target).packAll(from: values, rowStride: v.positionStride, transposed: false, scratch: scratch)
     }
-    let limit = Self.groupRows(kernels)
-    let groups = (queries + limit - 1) / limit
     let (pairs, sharing) = (batch * keyHeads, heads / keyHeads)
+    let partition = AttentionPartition(
+      queries: queries, pairs: pairs, sharing: sharing, threads: slots, limit: Self.groupRows(kernels),
+      kernels.shape(formats.scores))
+    let groups = partition.groups
     /// A group of queries of one of the heads that share a pair's keys and values, which are packed at `matrices`.
     func attendGroup(_ pair: Int, _ index: Int, _ matrices: UnsafeMutablePointer<Float>, _ slot: Int) {
       let (item, keyHead) = pair.quotientAndRemainder(dividingBy: keyHeads)
       let (place, group) = index.quotientAndRemainder(dividingBy: groups)
-      let (head, first) = (keyHead * sharing + place, group * limit)
-      let (rows, own) = (min(limit, queries - first), self.slot(own + slot * slotFloats))
+      let (head, first) = (keyHead * sharing + place, group * partition.rows)
+      let (rows, own) = (min(partition.rows, queries - first), self.slot(own + slot * slotFloats))
       if let strassen {
         return attend(item, head, firstQuery: first, rows: rows, strassen, factors: matrices, own)
       }
@@ -162,12 +162,20 @@ struct AttentionCore {
         item, head, firstQuery: first, rows: rows, keyMatrix: keyMatrix(matrices), valueMatrix: valueMatrix(matrices),
         own)
     }
-    if groups * sharing <= Self.wholeGroups, pairs.isMultiple(of: slots) || pairs >= 8 * slots {
-      // Few queries: a thread packs keys and values and uses them while they are in its cache.
-      return try runTasks(pairs, slots: slots, context: context) { slot, pair in
+    if partition.packsOwn {
+      /// The pair whose keys and values a slot holds, in its last place.
+      func held(_ slot: Int) -> UnsafeMutablePointer<Int32> {
+        UnsafeMutableRawPointer(own + (slot + 1) * slotFloats - 1).assumingMemoryBound(to: Int32.self)
+      }
+      for slot in 0..<slots { held(slot).pointee = -1 }
+      return try runTasks(pairs * sharing * groups, slots: slots, context: context) { slot, task in
+        let (pair, index) = task.quotientAndRemainder(dividingBy: sharing * groups)
         let target = packed + slot * packedFloats
-        packPair(pair, target, slot)
-        for index in 0..<groups * sharing { attendGroup(pair, index, target, slot) }
+        if held(slot).pointee != Int32(truncatingIfNeeded: pair) {
+          packPair(pair, target, slot)
+          held(slot).pointee = Int32(truncatingIfNeeded: pair)
+        }
+        attendGroup(pair, index, target, slot)
       }
     }
     try runTasks(pairs, slots: slots, context: context) { slot, pair in
