@@ -21,7 +21,8 @@ import Testing
     for table in Kernels.supported {
       guard let half = table.half else { continue }
       let g = table.gemm
-      for rows in [1, 4, 5, 8, 9, g.tileRows, g.tileRows + 1, 3 * g.tileRows, 5 * g.tileRows, 6 * g.tileRows + 3] {
+      for rows in [1, 2, 3, 4, 5, 8, 9, g.tileRows, g.tileRows + 1, 3 * g.tileRows, 5 * g.tileRows, 6 * g.tileRows + 3]
+      {
         for columns in [1, g.tileColumns - 1, g.tileColumns] {
           for depth in [0, 1, 15, 16, 17, 65, g.blockDepth] {
             let a = numbers((rows + g.tileRows) * g.rowStride, seed: 1)

@@ -112,7 +112,7 @@ import Testing
   @Test func panels() {
     for table in Kernels.supported {
       let g = table.gemm
-      for rows in [1, 3, g.tileRows - 1, g.tileRows, g.tileRows + 1, 2 * g.tileRows + 1] where rows > 0 {
+      for rows in [1, 2, 3, g.tileRows - 1, g.tileRows, g.tileRows + 1, 2 * g.tileRows + 1] where rows > 0 {
         for columns in [1, 3, g.tileColumns / 2, g.tileColumns / 2 + 1, g.tileColumns - 1, g.tileColumns] {
           for depth in [0, 1, 2, 17, g.blockDepth] {
             check(table, rows, columns, depth)

@@ -4,10 +4,13 @@
 /// result directly. With int8, layers that see one row per picture (`Gemm`: time embeddings), everything near the input and
 /// output, and 1×1 convolutions past a normalisation take bfloat16: the latter read features of very different sizes, which
 /// share a row's integers, and nothing softens their error (bundled model: 4.2e-2 of the result with them in int8, 1.4e-2
-/// without). Attention chooses by its shape.
+/// without). With bfloat16, early layers of a decoder (`DecoderLayers`) only have their weights rounded, to float16. Attention chooses by
+/// its shape.
 package enum ReducedPrecisionPass {
-  /// Name of the attribute, with a `Precision` as its text.
+  /// Name of the attribute, with a `Precision` as its text, or `roundedWeights`.
   package static let attribute = "adadiff_precision"
+  /// Weights are rounded to float16, products are float32; bfloat16 where that is very much faster.
+  package static let roundedWeights = "float16"
 
   /// Least size of the sum and number of columns of a product that is worth it.
   private static let leastDepth = 64
@@ -18,9 +21,11 @@ package enum ReducedPrecisionPass {
   package static func apply(_ precision: Precision, to graph: inout Graph) {
     guard precision != .float32 else { return }
     let editor = GraphEditor(graph)
+    let early = precision == .bfloat16 ? DecoderLayers.early(in: editor) : []
     for index in graph.nodes.indices {
       let chosen = choice(precision, for: graph.nodes[index], editor)
-      if chosen != .float32 { graph.nodes[index].attributes[attribute] = .string(chosen.rawValue) }
+      guard chosen != .float32 else { continue }
+      graph.nodes[index].attributes[attribute] = .string(early.contains(index) ? roundedWeights : chosen.rawValue)
     }
   }
 

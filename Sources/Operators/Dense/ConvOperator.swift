@@ -11,6 +11,7 @@ struct ConvOperator: Operator {
   let activation: Activation
   /// Of constant weights, packed.
   let format: ElementFormat
+  private let roundsOnly: Bool
   /// Nearest-neighbour enlargement of the input, 1 or 2 (attribute `enlargement` of ConvNHWC).
   let enlargement: Int
   /// Packed weights and their shape, where they were constant when the plan was made.
@@ -25,6 +26,7 @@ struct ConvOperator: Operator {
     self.channelsLast = channelsLast
     activation = try channelsLast ? MatMulOperator.activation(node) : .none
     format = try node.elementFormat()
+    roundsOnly = node.roundsWeightsOnly
     enlargement = try channelsLast ? node.int("enlargement", default: 1) : 1
   }
 
@@ -70,7 +72,7 @@ struct ConvOperator: Operator {
     copy.weightShape = weights.shape
     copy.filters = try FilterBank(
       constant.floats, try shape(x.shape, weights.shape), kernels: Kernels.current, allowTransforms: true,
-      format: format)
+      format: format, roundsOnly: roundsOnly)
     return copy
   }
 

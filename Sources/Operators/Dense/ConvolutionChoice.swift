@@ -9,7 +9,7 @@ package func algorithm(of node: Node, inputs: [ValueInfo?]) -> String? {
   let isTransformed = WinogradConvolution.applies(to: shape)
   let format = WeightStorage(
     (try? node.elementFormat()) ?? .float32, Kernels.current, depth: isTransformed ? nil : shape.groupIn,
-    isTransformed: isTransformed
+    isTransformed: isTransformed, roundsOnly: node.roundsWeightsOnly
   ).format
   return shape.algorithmName(nil, format) + (shape.isDepthwise ? "" : format.suffix)
 }

@@ -33,10 +33,10 @@ enum FilterBank: @unchecked Sendable {
   }
 
   /// Packs `weights` (outChannels, inChannels / group, kernel…). Without `allowTransforms` sums keep to plain products,
-  /// so that integers stay exact.
+  /// so that integers stay exact. `roundsOnly`: see `WeightStorage`.
   init(
     _ weights: UnsafePointer<Float>, _ shape: ConvolutionShape, kernels: KernelTable, allowDepthwise: Bool = true,
-    allowTransforms: Bool = false, format: ElementFormat = .float32
+    allowTransforms: Bool = false, format: ElementFormat = .float32, roundsOnly: Bool = false
   ) throws(Failure) {
     let taps = shape.window.taps
     if shape.isDepthwise && allowDepthwise {
@@ -50,7 +50,8 @@ enum FilterBank: @unchecked Sendable {
     }
     let isTransformed = allowTransforms && WinogradConvolution.applies(to: shape)
     let storage = WeightStorage(
-      format, kernels, depth: allowTransforms && !isTransformed ? shape.groupIn : nil, isTransformed: isTransformed)
+      format, kernels, depth: allowTransforms && !isTransformed ? shape.groupIn : nil, isTransformed: isTransformed,
+      roundsOnly: roundsOnly)
     let format = storage.packing
     var matrices: [PackedMatrix] = []
     let channels = shape.groupIn

@@ -18,8 +18,16 @@ struct WeightStorage: Equatable {
   private static let leastDepth = 64
 
   /// `depth`: of the sums, or of the pieces of rows that are packed one by one; nil where they have to be float32's.
-  /// `isTransformed`: weights are multiplied as float32 or pairs after a transform.
-  init(_ wanted: ElementFormat, _ kernels: KernelTable, depth: Int? = nil, isTransformed: Bool = false) {
+  /// `isTransformed`: weights are multiplied as float32 or pairs after a transform. `roundsOnly`: products should be
+  /// float32, which they are where pairs take at least half of its time.
+  init(
+    _ wanted: ElementFormat, _ kernels: KernelTable, depth: Int? = nil, isTransformed: Bool = false,
+    roundsOnly: Bool = false
+  ) {
+    if roundsOnly, wanted == .bfloat16, kernels.half != nil, kernels.narrow.shape == nil {
+      (format, roundsToFloat16, isBytes) = (.float32, true, false)
+      return
+    }
     let isPairs = wanted == .bfloat16 && !kernels.narrow.multipliesPairs
     isBytes = wanted == .int8 && !kernels.narrow.multipliesBytes && kernels.int16 != nil
     let isInt16 = isPairs && !isTransformed && kernels.multipliesInt16

@@ -1,0 +1,104 @@
+import Graph
+import OnnxWriter
+import Operators
+import Support
+import Testing
+
+@testable import Runtime
+
+/// Early layers of decoders in bfloat16: only their weights are rounded.
+@Suite struct DecoderPrecisionTests {
+  private static let channels = 16
+
+  private enum Enlarging: CaseIterable { case resize, transposed }
+
+  /// Four 3×3 convolutions with enlargements by two between them; `reducing`: the first moves by two pixels.
+  private static func model(_ enlarging: Enlarging, reducing: Bool = false) -> [UInt8] {
+    var nodes: [Proto] = []
+    var initializers = [Onnx.tensor("scales", Onnx.float32, [4], floats: [1, 1, 2, 2])]
+    func weights(_ name: String, _ side: Int) {
+      let count = channels * channels * side * side
+      initializers.append(
+        Onnx.tensor(
+          name, Onnx.float32, [channels, channels, side, side],
+          floats: (0..<count).map { Float(($0 * 37 + 11) % 101) / 500 - 0.1 }))
+    }
+    for layer in 0..<4 {
+      weights("w\(layer)", 3)
+      nodes.append(
+        Onnx.node(
+          "Conv", [layer == 0 ? "x" : "e\(layer)", "w\(layer)"], [layer == 3 ? "y" : "c\(layer)"],
+          attributes: [
+            Onnx.attribute("pads", ints: [1, 1, 1, 1]),
+            Onnx.attribute("strides", ints: reducing && layer == 0 ? [2, 2] : [1, 1]),
+          ]))
+      guard layer < 3 else { continue }
+      switch enlarging {
+      case .resize:
+        nodes.append(
+          Onnx.node(
+            "Resize", ["c\(layer)", "", "scales"], ["e\(layer + 1)"],
+            attributes: [
+              Onnx.attribute("mode", string: Array("nearest".utf8)),
+              Onnx.attribute("coordinate_transformation_mode", string: Array("asymmetric".utf8)),
+              Onnx.attribute("nearest_mode", string: Array("floor".utf8)),
+            ]))
+      case .transposed:
+        weights("t\(layer)", 2)
+        nodes.append(
+          Onnx.node(
+            "ConvTranspose", ["c\(layer)", "t\(layer)"], ["e\(layer + 1)"],
+            attributes: [Onnx.attribute("strides", ints: [2, 2])]))
+      }
+    }
+    return Onnx.model(
+      Onnx.graph(
+        nodes, inputs: [Onnx.value("x", Onnx.float32, [1, channels, 8, 8])],
+        outputs: [Onnx.value("y", Onnx.float32, [1, channels, nil, nil])], initializers: initializers))
+  }
+
+  /// What was chosen for the convolutions, in order.
+  private static func choices(_ bytes: [UInt8], _ precision: Precision) throws -> [String] {
+    let loaded = try bytes.withUnsafeBytes { try ModelLoader.load(bytes: $0) }.graph
+    let infos = [loaded.inputs[0]: ValueInfo(type: .float32, shape: [1, channels, 8, 8])]
+    var graph = try Specialization.specialize(
+      loaded, inputs: infos, executor: EagerExecutor(pool: ThreadPool(threads: 1), checkCancelled: {})
+    ).graph
+    FusionPasses.apply(to: &graph, precision: precision)
+    let convolutions = graph.nodes.filter { $0.operatorType == "Conv" || $0.operatorType == "ConvNHWC" }
+    return convolutions.map { node -> String in
+      if case .string(let name)? = node.attributes[ReducedPrecisionPass.attribute] { return name }
+      return ""
+    }
+  }
+
+  @Test func layersBeforeTwoEnlargementsKeepTheirProducts() throws {
+    for enlarging in Enlarging.allCases {
+      let model = Self.model(enlarging)
+      #expect(try Self.choices(model, .bfloat16) == ["float16", "float16", "bfloat16", "bfloat16"])
+      #expect(try Self.choices(model, .float32) == ["", "", "", ""])
+      #expect(try !Self.choices(model, .int8).contains("float16"))
+    }
+  }
+
+  /// A network that also makes images smaller is no decoder.
+  @Test func networksThatReduceAreNoDecoders() throws {
+    #expect(try Self.choices(Self.model(.resize, reducing: true), .bfloat16) == Array(repeating: "bfloat16", count: 4))
+  }
+
+  /// Products of the rounded weights in float32 where the machine has float16 and no tiles, else in bfloat16.
+  @Test func onlyWeightsAreRounded() throws {
+    func run(_ precision: Precision) throws -> [Float] {
+      let loaded = try Self.model(.resize).withUnsafeBytes { try ModelLoader.load(bytes: $0) }
+      let x = try ModelTests.floats(
+        (0..<Self.channels * 64).map { Float($0 * 53 % 97) / 48 - 1 }, [1, Self.channels, 8, 8])
+      return try ModelTests.values(Model(loaded, options: ModelOptions(precision: precision)).run(["x": x])["y"])
+    }
+    let (exact, rounded) = (try run(.float32), try run(.bfloat16))
+    let squares = zip(exact, rounded).reduce((0.0, 0.0)) {
+      ($0.0 + Double($1.0 - $1.1) * Double($1.0 - $1.1), $0.1 + Double($1.0) * Double($1.0))
+    }
+    // Two layers in bfloat16: 1.1e-2 each at most.
+    #expect((1e-7...1.6e-2).contains((squares.0 / squares.1).squareRoot()))
+  }
+}
