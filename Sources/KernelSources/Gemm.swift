@@ -121,7 +121,7 @@ struct RowsAhead {
     let rest = count &* lines
     return RowsShare(
       row: address + first &* stride, stride: stride, lines: lines, rest: rest,
-      perStep: (rest &+ steps &- 1) / max(1, steps))
+      perStep: (rest &+ steps &- 1) / greater(1, steps))
   }
 }
 
@@ -187,7 +187,7 @@ private func gemmTile(
     pn += lineFloats
     ahead.fetch()
     if rows == tileRows { rowsAhead.fetch() }
-    var i = min(k, lineFloats)
+    var i = lesser(k, lineFloats)
     k &-= i
     #if !KERNELS_AVX512
       // A tile's rows are fewer than half of a line's words: a row per two words.
@@ -276,14 +276,14 @@ func multiplyPanel(
   let source = stored ?? b
   let steps = (depth &+ lineFloats &- 1) / lineFloats
   let lines = (depth &* source.width &+ lineFloats &- 1) / lineFloats
-  let slots = max(1, ((rows &+ tallest &- 1) / tallest) &* steps)
+  let slots = greater(1, ((rows &+ tallest &- 1) / tallest) &* steps)
   let perSlot = (lines &+ slots &- 1) / slots
   var ahead = BAhead(
-    address: source.panel + depth &* source.width, lines: depth <= closeDepth ? min(closeLines, perSlot) : perSlot,
+    address: source.panel + depth &* source.width, lines: depth <= closeDepth ? lesser(closeLines, perSlot) : perSlot,
     near: depth <= nearDepth)
   var row = 0
   while row < rows {
-    let height = min(tallest, rows &- row)
+    let height = lesser(tallest, rows &- row)
     let from = a + row &* distance
     let to = c + row &* cStride
     let next = row &+ tallest < rows ? from + tallest &* distance : nextRows ?? from

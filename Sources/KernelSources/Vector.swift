@@ -57,3 +57,9 @@ func horner(_ x: V, _ c0: Float, _ c1: Float, _ c2: Float, _ c3: Float, _ c4: Fl
   p = csimd_fma(p, x, csimd_splat(c1))
   return csimd_fma(p, x, csimd_splat(c0))
 }
+
+// The standard library's `min` and `max` are generic: where the compiler does not inline them they become weak symbols, which the
+// linker may take from a module for another instruction set.
+
+@inline(__always) func lesser(_ a: Int, _ b: Int) -> Int { a < b ? a : b }
+@inline(__always) func greater(_ a: Int, _ b: Int) -> Int { a < b ? b : a }
