@@ -127,7 +127,8 @@ struct BenchCommand: ParsableCommand {
       guard let last = results.last else { return }
       Terminal.print("\(last.stepsPlanned) steps, \(last.networkCalls) network calls, \(last.width)×\(last.height)")
       for stage in last.stages {
-        let times = results.dropFirst().compactMap { result in result.stages.first { $0.name == stage.name }?.seconds }
+        let timed = results.dropFirst().prefix(runs)
+        let times = timed.compactMap { result in result.stages.first { $0.name == stage.name }?.seconds }
         Terminal.print("  \(ProgressDisplay.title(stage.name)): \(formatted(seconds: BenchCommand.median(times)))")
       }
     }
