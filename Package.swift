@@ -135,7 +135,9 @@ let package = Package(
     .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
     .testTarget(
       name: "RuntimeTests",
-      dependencies: ["AllocationCounter", "Graph", "OnnxWriter", "Operators", "Runtime", "Support"]),
+      dependencies: [
+        "AllocationCounter", "Graph", "KernelTable", "Kernels", "OnnxWriter", "Operators", "Runtime", "Support",
+      ]),
     .testTarget(name: "TokenizersTests", dependencies: ["Tokenizers", "Support"]),
     .testTarget(name: "SchedulersTests", dependencies: ["Schedulers", "Support"]),
     .testTarget(

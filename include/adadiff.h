@@ -257,7 +257,7 @@ typedef int32_t (*adadiff_score_callback)(adadiff_scoring *scoring, void *user);
  *                                        Where the CPU has no fast dot product for one ("dot_products" of
  *                                        adadiff_build_info): bfloat16 products are of 16-bit integers with a scale
  *                                        per row and column ("avx2", "avx512_vnni"), or in float32 with
- *                                        weights kept as float16; int8's activations have 16 bits (but "portable")
+ *                                        weights kept as float16, as in early layers of decoders; int8's activations have 16 bits (but "portable")
  *    open     constant_inputs    string  of a model: names of inputs, separated by commas, that seldom change from run to run,
  *                                        such as the text features of a sampling loop ("encoder_hidden_states"). What
  *                                        depends on them alone is computed once, kept, and computed again when their

@@ -5,7 +5,7 @@ public enum Precision: String, Sendable, CaseIterable {
   /// As the file says, at least float32.
   case float32
   /// Weights and activations of products rounded to bfloat16, sums in float32; where the machine multiplies bfloat16 no
-  /// faster, weights rounded to float16 and products in float32.
+  /// faster, and in early layers of decoders, weights rounded to float16 and products in float32.
   case bfloat16
   /// Weights as 8-bit integers with a scale per output channel, activations quantised row by row as they come.
   case int8

@@ -40,40 +40,15 @@ import Testing
     #expect(!Self.partition(queries: 768, pairs: 10, sharing: 2, threads: 2).packsOwn)
   }
 
-  /// Heads side by side in a row, `sharing` of which have keys and values in common.
   private static func attend(heads: Int, sharing: Int, queries: Int, threads: Int, _ kernels: KernelTable) throws
     -> [Float]
   {
     let (size, keys, keyHeads) = (32, 40, heads / sharing)
-    let q = sequence(queries * heads * size, seed: 1)
-    let k = sequence(keys * keyHeads * size, seed: 2)
-    let v = sequence(keys * keyHeads * size, seed: 3)
-    var y = [Float](repeating: .nan, count: queries * heads * size)
-    try y.withUnsafeMutableBufferPointer { y in
-      try q.withUnsafeBufferPointer { q in
-        try k.withUnsafeBufferPointer { k in
-          try v.withUnsafeBufferPointer { v in
-            func view(_ base: UnsafePointer<Float>?, heads: Int) throws -> HeadView {
-              HeadView(base: try #require(base), batchStride: 0, headStride: size, positionStride: heads * size)
-            }
-            let core = AttentionCore(
-              batch: 1, heads: heads, keyHeads: keyHeads, queries: queries, keys: keys, size: size, valueSize: size,
-              scale: 0.2, q: try view(q.baseAddress, heads: heads), k: try view(k.baseAddress, heads: keyHeads),
-              v: try view(v.baseAddress, heads: keyHeads), y: try view(UnsafePointer(y.baseAddress), heads: heads),
-              kernels: kernels)
-            let block = try HeapBlock(
-              byteCount: AttentionCore.scratchByteCount(
-                batch: 1, keyHeads: keyHeads, keys: keys, size: size, valueSize: size, threads: threads, kernels))
-            block.bytes.bindMemory(to: Float.self).update(repeating: .nan)
-            var scratch = ScratchMemory(block.bytes)
-            try core.run(nil, context: RunContext(pool: ThreadPool(threads: threads)), scratch: &scratch)
-            #expect(!scratch.tookHeap)
-            withExtendedLifetime(block) {}
-          }
-        }
-      }
-    }
-    return y
+    return try runAttention(
+      sequence(queries * heads * size, seed: 1), sequence(keys * keyHeads * size, seed: 2),
+      sequence(keys * keyHeads * size, seed: 3), heads: heads, sharing: sharing, queries: queries, keys: keys,
+      size: size,
+      valueSize: size, scale: 0.2, threads: threads, kernels)
   }
 
   /// The same bits for any number of threads, which take heads in two pieces and steal them from each other.

@@ -19,35 +19,9 @@ import Testing
   private static func attend(
     _ c: Case, _ q: [Float], _ k: [Float], _ v: [Float], scale: Float, threads: Int, _ kernels: KernelTable
   ) throws -> [Float] {
-    var y = [Float](repeating: .nan, count: c.queries * c.valueSize)
-    try y.withUnsafeMutableBufferPointer { y in
-      try q.withUnsafeBufferPointer { q in
-        try k.withUnsafeBufferPointer { k in
-          try v.withUnsafeBufferPointer { v in
-            func view(_ base: UnsafePointer<Float>?, _ distance: Int) throws -> HeadView {
-              HeadView(base: try #require(base), batchStride: 0, headStride: 0, positionStride: distance)
-            }
-            let core = AttentionCore(
-              batch: 1, heads: 1, keyHeads: 1, queries: c.queries, keys: c.keys, size: c.size, valueSize: c.valueSize,
-              scale: scale, q: try view(q.baseAddress, c.size), k: try view(k.baseAddress, c.size),
-              v: try view(v.baseAddress, c.valueSize), y: try view(UnsafePointer(y.baseAddress), c.valueSize),
-              kernels: kernels)
-            let strassen = StrassenAttention(keys: c.keys, size: c.size, valueSize: c.valueSize, kernels: kernels)
-            let block = try HeapBlock(
-              byteCount: AttentionCore.scratchByteCount(
-                batch: 1, keyHeads: 1, keys: c.keys, size: c.size, valueSize: c.valueSize, threads: threads, kernels,
-                strassen: strassen))
-            // What was never written is never used.
-            block.bytes.bindMemory(to: Float.self).update(repeating: .nan)
-            var scratch = ScratchMemory(block.bytes)
-            try core.run(strassen, context: RunContext(pool: ThreadPool(threads: threads)), scratch: &scratch)
-            #expect(!scratch.tookHeap)
-            withExtendedLifetime(block) {}
-          }
-        }
-      }
-    }
-    return y
+    try runAttention(
+      q, k, v, queries: c.queries, keys: c.keys, size: c.size, valueSize: c.valueSize, scale: scale, threads: threads,
+      strassen: true, kernels)
   }
 
   private static func expected(_ c: Case, _ q: [Float], _ k: [Float], _ v: [Float], scale: Float) -> [Double] {

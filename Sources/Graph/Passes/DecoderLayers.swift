@@ -1,7 +1,7 @@
 /// The layers of a decoder that rounding hurts most and that cost least: those whose results are enlarged twice or more often.
 ///
 /// What such a layer errs goes through all that follow. In the decoder of Stable Diffusion 2.1, 3×3 convolutions by Winograd's algorithm
-/// in bfloat16 give an error of 4.0e-2; the 17 of 31 before the last two enlargements, a quarter of the operations, make three quarters of its square.
+/// in bfloat16 give an error of 4.0e-2; the 17 of 31 before the last two enlargements, three tenths of the operations, make three quarters of its square.
 enum DecoderLayers {
   private static let leastEnlargements = 2
 
