@@ -14,7 +14,7 @@ import Testing
 
   private enum Enlarging: CaseIterable { case resize, transposed }
 
-  /// Four 3×3 convolutions with enlargements by two between them, of weights that are float16; `reducing`: the first moves by two
+  /// Four 3×3 convolutions with enlargements by two between them, of weights that are float16 and no bfloat16; `reducing`: the first moves by two
   /// pixels; `narrowEnd`: the last two have too few filters for bfloat16.
   private static func model(_ enlarging: Enlarging, reducing: Bool = false, narrowEnd: Bool = false) -> [UInt8] {
     var nodes: [Proto] = []
@@ -24,7 +24,7 @@ import Testing
       initializers.append(
         Onnx.tensor(
           name, Onnx.float32, shape,
-          floats: (0..<shape.reduce(1, *)).map { Float(($0 * 37 + 11) % 101 - 50) / 512 }))
+          floats: (0..<shape.reduce(1, *)).map { Float(($0 * 37 + 11) % 2001 - 1000) / 8192 }))
     }
     for layer in 0..<4 {
       weights("w\(layer)", [filters(layer), layer == 0 ? channels : filters(layer - 1), 3, 3])
